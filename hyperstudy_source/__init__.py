@@ -1,0 +1,31 @@
+"""Loads HyperStudy experiments with dlt: everything that the V3 API serves, complete and current, into SQL."""
+
+from hyperstudy_source.errors import (
+    ApiError,
+    DestinationError,
+    Forbidden,
+    HyperStudyError,
+    KeyRejected,
+    NotFound,
+    RateLimited,
+    RequestRejected,
+    ServerFailed,
+    SettingError,
+    Unreachable,
+)
+from hyperstudy_source.source import hyperstudy_source
+
+__all__ = [
+    "ApiError",
+    "DestinationError",
+    "Forbidden",
+    "HyperStudyError",
+    "KeyRejected",
+    "NotFound",
+    "RateLimited",
+    "RequestRejected",
+    "ServerFailed",
+    "SettingError",
+    "Unreachable",
+    "hyperstudy_source",
+]

@@ -1,0 +1,196 @@
+"""One HTTP client for the HyperStudy V3 API: key and organisation, retries, pages.
+
+The endpoints are documented at https://docs.hyperstudy.io. The key goes to the API's own host and to no other, on a
+redirect neither; a parameter that an endpoint does not take is left out instead of ending the run.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import tenacity
+from dlt.common import logger
+
+from hyperstudy_source.access import found_key, found_url, origin
+from hyperstudy_source.envelope import Page, Row, read_page
+from hyperstudy_source.errors import RateLimited, RequestRejected, ServerFailed, Unreachable
+
+CONNECT_TIMEOUT = 10.0
+"""s; a host that does not accept a connection by then is down."""
+ANSWER_TIMEOUT = 60.0
+"""s between two bytes of an answer; twice what the platform's own SDK allows."""
+ATTEMPTS = 5
+"""How often a request that fails on the server's side is sent before the run gives up."""
+RATE_LIMIT_PATIENCE = 2 * 3600.0
+"""s that one request may spend on 429: twice the hour over which the API counts."""
+LONGEST_BACKOFF = 60.0
+"""s between two attempts where the API does not say how long."""
+MAX_REDIRECTS = 5
+
+OPTIONAL_PARAMETERS: tuple[tuple[str, ...], ...] = (
+    ("limit",), ("detail",), ("sort", "order"), ("startTime", "endTime"),
+)
+"""What a request can do without, in the order in which it is left out after a 400 that names nothing."""
+
+Params = dict[str, Any]
+
+
+@dataclass
+class Client:
+    """Reads the API. Safe to share between threads; `clock` and `sleep` count in s.
+
+    Raises `SettingError` where the key or the address cannot work, before any request.
+    """
+
+    api_key: str | None = field(repr=False)
+    base_url: str | None = None
+    organization_id: str | None = None
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    request_count: int = field(default=0, init=False)
+    """How many requests were sent, every attempt counted."""
+
+    def __post_init__(self) -> None:
+        self._key = found_key(self.api_key)
+        self._url = found_url(self.base_url)
+        self._threads = threading.local()
+        self._lock = threading.Lock()
+        self._refused: dict[str, set[str]] = {}
+
+    def get(self, path: str, params: Params | None = None, *, timeout: float = ANSWER_TIMEOUT) -> Page:
+        """`GET {base_url}{path}`: the whole answer of an endpoint without pages, or one page.
+
+        Waits as long as a 429 asks for, and tries again after 5xx, connection errors, HTML and cut answers. An
+        optional parameter that the endpoint refuses (400) is left out from then on.
+        Raises an `ApiError` whose class says what to do.
+        """
+        endpoint = "/".join(path.split("/")[:3])
+        known = self._refused.get(endpoint, set())
+        accepted = {k: v for k, v in (params or {}).items() if v is not None and k not in known}
+        refused: set[str] = set()
+        while True:
+            try:
+                page = self._retrying(path, accepted, timeout)
+            except RequestRejected as rejected:
+                left_out = _refused_parameters(rejected, accepted)
+                if not left_out:
+                    raise
+                refused.update(left_out)
+                accepted = {k: v for k, v in accepted.items() if k not in left_out}
+                continue
+            if refused:
+                logger.warning(f"{endpoint} does not take {', '.join(sorted(refused))}; it is read without.")
+                self._refused[endpoint] = known | refused
+            return page
+
+    def pages(
+        self, path: str, params: Params | None = None, *, timeout: float = ANSWER_TIMEOUT, limit: int | None = None
+    ) -> Iterator[Page]:
+        """Every page of an endpoint, in the order of the API; at least one. `limit` is the page size to ask for.
+
+        Without it nothing is asked for, as fits endpoints whose answer is whole. Follows `nextOffset`, else goes on after the rows received, until `hasMore` is false or a page is empty.
+        Raises `RequestRejected` where the API serves the same page again.
+        """
+        paging: Params = {"limit": limit, "offset": 0} if limit else {}
+        offset, previous = 0, None
+        while True:
+            page = self.get(path, {**(params or {}), **paging}, timeout=timeout)
+            if page.rows and page.rows == previous:
+                raise RequestRejected(
+                    f"{path} gives the same rows at offset {offset} as before it, so it cannot be read to its end. "
+                    "Nothing was loaded. Set page_size to another value; if that does not help, tell the platform.",
+                    path=path)
+            yield page
+            if page.last:
+                return
+            offset, previous = page.next_offset(offset), page.rows
+            paging["offset"] = offset
+
+    def _retrying(self, path: str, params: Params, timeout: float) -> Page:
+        patience = _Patience(path, self.clock, self.sleep)
+        attempts = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type((RateLimited, ServerFailed, Unreachable)),
+            stop=patience.is_over, wait=patience.seconds, sleep=patience.wait, reraise=True)
+        return attempts(self._once, path, params, timeout)
+
+    def _once(self, path: str, params: Params, timeout: float) -> Page:
+        url = f"{self._url}/{path.lstrip('/')}"
+        try:
+            for _ in range(MAX_REDIRECTS):
+                response = self._send(url, params, timeout)
+                if not response.is_redirect:
+                    return read_page(response, path, params)
+                url = self._followed(url, response, path)
+        except requests.RequestException as failure:
+            raise Unreachable(
+                f"No whole answer from {urlsplit(self._url).hostname} for {path} ({type(failure).__name__}). Check "
+                f"the network and base_url ({self._url}), then run again.", path=path) from None
+        raise RequestRejected(f"{path} redirects in a circle. Check base_url ({self._url}).", path=path)
+
+    def _send(self, url: str, params: Params, timeout: float) -> requests.Response:
+        with self._lock:
+            self.request_count += 1
+        wanted = {} if urlsplit(url).query else params
+        return self._session().get(url, params=wanted, timeout=(CONNECT_TIMEOUT, timeout), allow_redirects=False)
+
+    def _followed(self, url: str, response: requests.Response, path: str) -> str:
+        target = urljoin(url, response.headers["Location"])
+        if origin(target) != origin(self._url):
+            raise RequestRejected(
+                f"{path} redirects to {urlsplit(target).hostname}, but the key is sent to "
+                f"{urlsplit(self._url).hostname} only. If the API has moved, set base_url.",
+                path=path, status=response.status_code)
+        return target
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._threads, "session", None)
+        if session is None:
+            session = self._threads.session = requests.Session()
+            session.headers.update({"X-API-Key": self._key, "Accept": "application/json"})
+            if self.organization_id:
+                session.headers["X-Organization-Id"] = self.organization_id
+        return session
+
+
+class _Patience:
+    """How long to wait between the attempts of one request, and when to give up."""
+
+    def __init__(self, path: str, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
+        self._path, self._clock, self._sleep = path, clock, sleep
+        self._started, self._failures = clock(), 0
+
+    def is_over(self, state: tenacity.RetryCallState) -> bool:
+        if isinstance(_failure(state), RateLimited):
+            return self._clock() - self._started >= RATE_LIMIT_PATIENCE
+        self._failures += 1
+        return self._failures >= ATTEMPTS
+
+    def seconds(self, state: tenacity.RetryCallState) -> float:
+        failure = _failure(state)
+        if isinstance(failure, RateLimited) and failure.retry_after is not None:
+            return failure.retry_after
+        return min(LONGEST_BACKOFF, 2.0 ** (state.attempt_number - 1))
+
+    def wait(self, seconds: float) -> None:
+        logger.warning(f"{self._path} is to be asked again in {seconds:.0f} s.")
+        self._sleep(seconds)
+
+
+def _failure(state: tenacity.RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
+
+
+def _refused_parameters(rejected: RequestRejected, sent: Mapping[str, Any]) -> tuple[str, ...]:
+    """Which of the optional parameters sent a 400 is about: those that it names, else the next that can go."""
+    if rejected.status != 400:
+        return ()
+    text = str(rejected).removeprefix(rejected.path).lower()
+    candidates = [group for group in OPTIONAL_PARAMETERS if any(name in sent for name in group)]
+    named = [group for group in candidates if any(name.lower() in text for name in group)]
+    return next(iter(named or candidates), ())

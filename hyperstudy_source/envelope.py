@@ -1,0 +1,153 @@
+"""The envelope of every answer, `{"status", "metadata", "data"}`: a page of rows, or a typed error.
+
+What surprises: an error may come with status 200, a page may be shorter than asked for, `nextOffset` may be missing
+although there is more, and a single object may stand in place of a list.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import requests
+
+from hyperstudy_source.errors import (
+    ApiError,
+    Forbidden,
+    KeyRejected,
+    NotFound,
+    RateLimited,
+    RequestRejected,
+    ServerFailed,
+)
+from hyperstudy_source.redaction import without_secrets
+
+Row = dict[str, Any]
+
+LONGEST_MESSAGE = 300
+"""Characters of the API's own text that an error repeats."""
+
+_STATUS_OF_CODE = {
+    "INVALID_PARAMETER": 400, "VALIDATION_ERROR": 400, "UNAUTHORIZED": 401, "AUTHENTICATION_ERROR": 401,
+    "FORBIDDEN": 403, "NOT_FOUND": 404, "RATE_LIMIT_EXCEEDED": 429,
+}
+"""What an error envelope means where the HTTP status does not say it."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """One answer: its rows as the API sent them, and the envelope's metadata."""
+
+    rows: list[Row]
+    metadata: Mapping[str, Any]
+    params: Mapping[str, Any]
+    """The parameters that the API accepted: a time filter that it refused is not among them."""
+
+    @property
+    def warnings(self) -> list[str]:
+        """`_warnings`: with one, rows may be missing from the answer."""
+        return [str(text) for text in _list(self.metadata.get("_warnings"))]
+
+    @property
+    def last(self) -> bool:
+        """Whether the API says, or leaves no doubt, that nothing follows."""
+        pagination = _object(self.metadata.get("pagination"))
+        if not self.rows or not pagination:
+            return True
+        if "hasMore" in pagination:
+            return not pagination["hasMore"]
+        asked = pagination.get("limit") or self.params.get("limit")
+        return pagination.get("nextOffset") is None and (asked is None or len(self.rows) < int(asked))
+
+    def next_offset(self, offset: int) -> int:
+        """Where the next page starts: `nextOffset` if it leads on, else after the rows received."""
+        stated = str(_object(self.metadata.get("pagination")).get("nextOffset"))
+        if stated.isdigit() and int(stated) > offset:
+            return int(stated)
+        return offset + len(self.rows)
+
+    @property
+    def time(self) -> datetime:
+        """The API's clock when it answered, else this machine's."""
+        try:
+            moment = datetime.fromisoformat(str(self.metadata.get("timestamp")).replace("Z", "+00:00"))
+        except ValueError:
+            return datetime.now(timezone.utc)
+        return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
+def read_page(response: requests.Response, path: str, params: Mapping[str, Any]) -> Page:
+    """The page that a response holds.
+
+    Raises the `ApiError` that it stands for; an answer that is no whole envelope is a `ServerFailed`.
+    """
+    try:
+        body = json.loads(response.content)
+    except (ValueError, RecursionError):
+        body = None
+    if response.status_code >= 400:
+        raise _error(response, response.status_code, _object(_object(body).get("error")), path)
+    if not isinstance(body, dict):
+        raise ServerFailed(
+            f"{path} answered with something that is not whole JSON ({len(response.content)} bytes of "
+            f"{response.headers.get('Content-Type', 'unknown type')}). Run again later.",
+            path=path, status=response.status_code)
+    if body.get("status") == "error":
+        error = _object(body.get("error"))
+        raise _error(response, _STATUS_OF_CODE.get(str(error.get("code")), 500), error, path)
+    data = body.get("data")
+    rows = [data] if isinstance(data, dict) else _list(data)
+    if not all(isinstance(row, dict) for row in rows):
+        raise ServerFailed(f"{path} answered with rows that are not objects. Nothing of it was loaded.",
+                           path=path, status=response.status_code)
+    return Page(rows, _object(body.get("metadata")), params)
+
+
+def _error(response: requests.Response, status: int, error: Mapping[str, Any], path: str) -> ApiError:
+    code = str(error.get("code") or "") or None
+    said = f"{path} answered {status}" + (f" {code}" if code else "")
+    said += f": {without_secrets(str(error['message']))[:LONGEST_MESSAGE]}" if error.get("message") else "."
+    if status == 401:
+        return KeyRejected(
+            f"{said} The key is wrong, expired or revoked. Make a new one and set HYPERSTUDY_API_KEY.",
+            path=path, status=status, code=code)
+    if status == 403:
+        required = [str(name) for name in _list(_object(error.get("details")).get("required"))]
+        return Forbidden(said, path=path, status=status, code=code, required=required)
+    if status == 404:
+        return NotFound(said, path=path, status=status, code=code)
+    if status == 429:
+        return RateLimited(f"{said} Run again when the hour is over.", path=path, status=status, code=code,
+                           retry_after=_retry_after(response.headers.get("Retry-After")))
+    if status >= 500:
+        return ServerFailed(f"{said} The API failed; run again later.", path=path, status=status, code=code)
+    return RequestRejected(said, path=path, status=status, code=code)
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds to wait, from a number of seconds or an HTTP date."""
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]

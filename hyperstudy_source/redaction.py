@@ -1,0 +1,36 @@
+"""What must not be kept: API keys, and links that open a file for whoever holds them.
+
+A signed link is told by the parameters with which Google, Amazon and Azure storage sign; its query is cut off, and
+the address that is left opens nothing.
+"""
+
+from __future__ import annotations
+
+import re
+
+DROPPED_FIELDS = frozenset({"download_url"})
+"""Fields, by column name, that hold a signed link and nothing else: `downloadUrl` of recordings."""
+
+_KEY = re.compile(r"hst_(?:live|test)_[A-Za-z0-9_-]+")
+_SIGNED_LINK = re.compile(
+    r"(https?://[^\s?#\"'<>]+)\?[^\s\"'<>]*"
+    r"(?:X-Goog-Signature|X-Goog-Credential|X-Amz-Signature|X-Amz-Credential|Signature|AWSAccessKeyId|sig)="
+    r"[^\s\"'<>]*", re.IGNORECASE)
+_LINK = re.compile(r"(https?://)(?:[^\s/?#@]*@)?([^\s?#]*).*", re.IGNORECASE | re.DOTALL)
+
+
+def without_signed_links(text: str) -> str:
+    """The text with the query cut off every signed link in it."""
+    if "://" not in text or "=" not in text:
+        return text
+    return _SIGNED_LINK.sub(r"\1", text)
+
+
+def without_secrets(text: str) -> str:
+    """The text without API keys and without the queries of signed links."""
+    return _KEY.sub("hst_…", without_signed_links(text))
+
+
+def bare_link(link: str) -> str:
+    """A link without user, query and fragment."""
+    return _LINK.sub(r"\1\2", link)

@@ -1,0 +1,162 @@
+"""What a run reads: every experiment that the key can see, some of them, or rooms or participants within them.
+
+The truth about who may see what is `GET /experiments` and, with an organisation, `GET /experiments/shared`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+from hyperstudy_source.client import Client
+from hyperstudy_source.data_types import DataType, ScopeKind
+from hyperstudy_source.envelope import Row
+from hyperstudy_source.errors import ApiError, Forbidden, NotFound, SettingError
+
+EXPERIMENTS_PAGE = 50
+"""Rows of a page of `GET /experiments`: its default, and the only size known to be accepted."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """One experiment, one room, or one participant in one room."""
+
+    experiment_id: str
+    room_id: str | None = None
+    participant_id: str | None = None
+
+    @property
+    def cursor_key(self) -> str:
+        """Under which name cursors of this scope are kept: an experiment's own id, else room or participant."""
+        if self.participant_id:
+            return f"participant:{self.participant_id}@{self.room_id}"
+        return f"room:{self.room_id}" if self.room_id else self.experiment_id
+
+    def endpoint(self, data_type: DataType) -> tuple[str, dict[str, str]]:
+        """Path and parameters of the narrowest endpoint of a data type that holds this scope."""
+        kind = self._kind_for(data_type)
+        params = {"roomId": str(self.room_id)} if kind == "participant" else {}
+        scope_id = {"experiment": self.experiment_id, "room": self.room_id, "participant": self.participant_id}[kind]
+        return f"{data_type.path}/{kind}/{quote(str(scope_id), safe='')}", params
+
+    def holds(self, data_type: DataType, row: Row) -> bool:
+        """Whether a row is in this scope: to be asked where the endpoint reads a wider one."""
+        kind = self._kind_for(data_type)
+        person = row.get("participantId") or row.get("id")
+        if self.participant_id and kind != "participant" and "participantId" in data_type.fields:
+            if person != self.participant_id:
+                return False
+        room = row.get("id") if data_type.name == "rooms" else row.get("roomId") or self.room_id
+        return not self.room_id or kind != "experiment" or room == self.room_id
+
+    def _kind_for(self, data_type: DataType) -> ScopeKind:
+        if self.participant_id and "participant" in data_type.scopes:
+            return "participant"
+        return "room" if self.room_id and "room" in data_type.scopes else "experiment"
+
+    def __str__(self) -> str:
+        if self.participant_id:
+            return f"participant {self.participant_id} in room {self.room_id}"
+        return f"room {self.room_id}" if self.room_id else f"experiment {self.experiment_id}"
+
+
+@dataclass
+class Scopes:
+    """The scopes of one run, found out when first needed and then kept. Safe to share between threads."""
+
+    client: Client
+    experiment_ids: Sequence[str] = ()
+    room_ids: Sequence[str] = ()
+    participants: Sequence[tuple[str, str]] = ()
+    """(participant id, room id)"""
+    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    _listed: list[Row] | None = field(default=None, repr=False)
+    _scopes: list[Scope] | None = field(default=None, repr=False)
+
+    def __iter__(self) -> Iterator[Scope]:
+        with self._lock:
+            if self._scopes is None:
+                self._scopes = list(dict.fromkeys(self._found()))
+        return iter(self._scopes)
+
+    @property
+    def named(self) -> bool:
+        """Whether something was asked for by its id; else a run reads all that the key can."""
+        return bool(self.experiment_ids or self.room_ids or self.participants)
+
+    def experiments(self) -> list[str]:
+        """Ids of the experiments that the scopes are in."""
+        return list(dict.fromkeys(scope.experiment_id for scope in self))
+
+    @property
+    def listed(self) -> list[Row]:
+        """The rows of `GET /experiments` and, with an organisation, `GET /experiments/shared`; no id twice."""
+        with self._lock:
+            if self._listed is None:
+                paths = ["/experiments"] + (["/experiments/shared"] if self.client.organization_id else [])
+                rows = (row for path in paths for page in self.client.pages(path, limit=EXPERIMENTS_PAGE)
+                        for row in page.rows)
+                self._listed = list({str(row.get("id")): row for row in rows if row.get("id")}.values())
+        return self._listed
+
+    def _found(self) -> Iterator[Scope]:
+        for room_id in self.room_ids:
+            yield Scope(self._experiment_of(room_id), room_id)
+        for participant_id, room_id in self.participants:
+            yield Scope(self._experiment_of(room_id), room_id, participant_id)
+        if not self.room_ids and not self.participants:
+            for experiment_id in self.experiment_ids or [str(row["id"]) for row in self.listed]:
+                yield Scope(experiment_id)
+
+    def _experiment_of(self, room_id: str) -> str:
+        """The experiment that a room belongs to: the only one asked for, what its events say, or the lists of rooms."""
+        if len(self.experiment_ids) == 1:
+            return self.experiment_ids[0]
+        try:
+            events = self.client.get(f"/data/events/room/{quote(room_id, safe='')}", {"limit": 1})
+        except (Forbidden, NotFound):
+            events = None
+        named = [row["experimentId"] for row in (events.rows if events else []) if row.get("experimentId")]
+        if named and (not self.experiment_ids or named[0] in self.experiment_ids):
+            return str(named[0])
+        for experiment_id in self.experiment_ids or [str(row["id"]) for row in self.listed]:
+            pages = self.client.pages(f"/data/rooms/experiment/{quote(experiment_id, safe='')}", limit=1000)
+            if any(row.get("id") == room_id for page in pages for row in page.rows):
+                return experiment_id
+        raise SettingError(
+            f"Room {room_id!r} is in no experiment that the key can read. Check the id, or name its experiment too.")
+
+
+def listed_ids(value: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Ids given as one or several; duplicates and surrounding space removed."""
+    ids = [value] if isinstance(value, str) else list(value or ())
+    return tuple(dict.fromkeys(text for text in (str(item).strip() for item in ids) if text))
+
+
+def participants_in_rooms(value: str | Sequence[str] | None) -> tuple[tuple[str, str], ...]:
+    """`participant_id@room_id` texts as pairs. Raises `SettingError` where the room is missing."""
+    pairs = [tuple(text.rsplit("@", 1)) for text in listed_ids(value)]
+    for pair in pairs:
+        if len(pair) != 2 or not all(pair):
+            raise SettingError(f"participants holds {'@'.join(pair)!r}, but a participant is read within a room. "
+                               "Give it as participant_id@room_id.")
+    return tuple((pair[0], pair[1]) for pair in pairs)
+
+
+def explained(error: ApiError, data_type: DataType, scope: Scope | None) -> ApiError:
+    """The same error with a text that names data type, scope, and what to set."""
+    what = f"{data_type.name} of {scope}" if scope else data_type.name
+    if isinstance(error, Forbidden):
+        needed = ", ".join(error.required) or data_type.permission
+        text = (f"No access to {what}: {error} The key needs the permission {needed}, and its user must be allowed "
+                "to view and export the experiment. Nothing was loaded. Give the key the permission, or leave the "
+                "data type or the experiment out.")
+    elif isinstance(error, NotFound):
+        text = (f"There is no {scope or data_type.name} that the key can see ({error}) Nothing was loaded. Check the "
+                "id; data of another organisation needs organization_id.")
+    else:
+        return error
+    error.args = (text,)
+    return error

@@ -1,0 +1,157 @@
+"""A data type as a table of dlt: its hints, its child tables, and its rows with key and place filled in.
+
+What surprises: dlt creates child tables when their first row comes; `declare` puts them into the schema before that,
+with dlt's own columns, so that they can be created empty.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import dlt
+from dlt.common.configuration.container import Container
+from dlt.common.destination.capabilities import DestinationCapabilitiesContext
+from dlt.common.schema import Schema
+from dlt.common.schema.typing import TColumnSchema, TTableSchemaColumns
+from dlt.common.schema.utils import new_table
+
+from hyperstudy_source.data_types import DATA_TYPES, DataType
+from hyperstudy_source.fields import column_name, columns
+from hyperstudy_source.redaction import bare_link
+from hyperstudy_source.rows import ColumnTypes, Row, RowShaper
+from hyperstudy_source.scopes import Scope
+from hyperstudy_source.values import digest
+
+_LINKS: tuple[TColumnSchema, ...] = (
+    {"name": "_dlt_root_id", "data_type": "text", "nullable": False, "root_key": True},
+    {"name": "_dlt_parent_id", "data_type": "text", "nullable": False, "parent_key": True},
+    {"name": "_dlt_list_idx", "data_type": "bigint", "nullable": False},
+    {"name": "_dlt_id", "data_type": "text", "nullable": False, "unique": True, "row_key": True},
+)
+"""dlt's own columns of a child table whose root is merged."""
+
+
+def hints(data_type: DataType) -> dict[str, Any]:
+    """The arguments with which a data type becomes a `dlt.resource`."""
+    added = data_type.added_columns
+    leading = {name: kind for name, kind in added.items() if name in data_type.key_columns}
+    declared = {**leading, **columns(data_type.fields)[()], **added}
+    return {
+        "name": data_type.name,
+        "primary_key": list(data_type.key_columns),
+        "write_disposition": {"disposition": "merge", "strategy": "delete-insert"},
+        "columns": {name: {"data_type": kind} for name, kind in declared.items()},
+        "selected": data_type.selected,
+    }
+
+
+def child_tables(data_type: DataType) -> dict[str, TTableSchemaColumns]:
+    """The declared child tables of a data type with their columns."""
+    return {
+        "__".join((data_type.name, *path)): {
+            **{name: {"name": name, "data_type": kind} for name, kind in declared.items()},  # type: ignore[typeddict-item]
+            **{link["name"]: link for link in _LINKS},
+        }
+        for path, declared in columns(data_type.fields).items() if path
+    }
+
+
+def declare(schema: Schema, data_type: DataType) -> None:
+    """Puts a data type's tables into the schema, children after their parents, and lets no text be guessed at."""
+    schema.remove_type_detection("iso_timestamp")
+    declared = hints(data_type)
+    schema.update_table(new_table(
+        data_type.name, write_disposition="merge", resource=data_type.name,
+        columns=[{"name": name, **kind} for name, kind in declared["columns"].items()]))
+    tables = child_tables(data_type)
+    for name in sorted(tables, key=len):
+        parent = max((t for t in (data_type.name, *tables) if name.startswith(t + "__")), key=len)
+        schema.update_table(new_table(name, parent_table_name=parent, columns=list(tables[name].values())))
+
+
+def table_format() -> str | None:
+    """`parquet` where the destination would else take rows as SQL text, which is many times slower."""
+    if DestinationCapabilitiesContext not in Container():
+        return None
+    capabilities = Container()[DestinationCapabilitiesContext]
+    by_statements = capabilities.preferred_loader_file_format == "insert_values"
+    return "parquet" if by_statements and "parquet" in capabilities.supported_loader_file_formats else None
+
+
+def opening() -> Any:
+    """The first item of every resource: creates its table, also if no row follows."""
+    return dlt.mark.with_hints(
+        dlt.mark.materialize_table_schema(), dlt.mark.make_hints(file_format=table_format()))  # type: ignore[arg-type]
+
+
+class TableRows:
+    """Turns rows of the API into rows of a data type's table, for one resource of one run."""
+
+    def __init__(self, data_type: DataType, schema: Schema) -> None:
+        known = {(table, name): str(column.get("data_type"))
+                 for table, declared in schema.tables.items() if table.split("__")[0] == data_type.name
+                 for name, column in declared["columns"].items() if column.get("data_type")}
+        self._data_type = data_type
+        self.types = ColumnTypes(known)
+        self._shaper = RowShaper(data_type.name, data_type.fields, data_type.added_columns, self.types)
+
+    def shape(self, rows: Iterable[Row], scope: Scope | None, twins: Counter[str]) -> list[Row]:
+        """The rows with their key, experiment, room and `onset_sec`. `twins` counts identical rows of one read."""
+        return [self._shape(row, scope, twins) for row in rows]
+
+    def _shape(self, row: Row, scope: Scope | None, twins: Counter[str]) -> Row:
+        data_type = self._data_type
+        shaped = FINISHING.get(data_type.name, _unchanged)(self._shaper.shape(row))
+        if data_type.of_experiment:
+            shaped["experiment_id"] = shaped.get("experiment_id") or (scope.experiment_id if scope else "")
+        if scope and scope.room_id and "roomId" in data_type.fields:
+            shaped["room_id"] = shaped.get("room_id") or scope.room_id
+        if isinstance(onset := shaped.get("onset"), float):
+            shaped["onset_sec"] = onset / 1000
+        return self._with_key(shaped, row, twins)
+
+    def _with_key(self, shaped: Row, row: Row, twins: Counter[str]) -> Row:
+        data_type = self._data_type
+        for part in data_type.key:
+            names = [column_name(name) for name in part]
+            found = next((shaped[name] for name in names if shaped.get(name)), None)
+            shaped[names[0]] = found or ("" if names[0] == "room_id" else self._row_key(row, twins))
+        if not data_type.key:
+            given = data_type.key_where_present and shaped.get(column_name(data_type.key_where_present))
+            shaped["row_key"] = given or self._row_key(row, twins)
+        return shaped
+
+    def _row_key(self, row: Mapping[str, Any], twins: Counter[str]) -> str:
+        """A digest of the row; identical rows are told apart by their number among them."""
+        key = digest(row, self._data_type.identity)
+        number = twins[key]
+        twins[key] += 1
+        return f"{key}_{number}" if number else key
+
+
+def _unchanged(shaped: Row) -> Row:
+    return shaped
+
+
+def _experiment(shaped: Row) -> Row:
+    return {"experiment_id": shaped.get("id"), **shaped}
+
+
+def _recording(shaped: Row) -> Row:
+    """The place of a recording stands in its `metadata` and in its `downloadPath`; its `url` keeps no query."""
+    metadata = shaped.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    steps = str(shaped.get("download_path") or "").strip("/").split("/")
+    room_id = steps[-2] if steps[:-2] == ["data", "recordings", "download"] else metadata.get("room_name")
+    if shaped.get("url"):
+        shaped["url"] = bare_link(shaped["url"])
+    place = {"experiment_id": metadata.get("experiment_id"), "room_id": room_id}
+    return {**{name: value for name, value in place.items() if value}, **shaped}
+
+
+FINISHING: Mapping[str, Callable[[Row], Row]] = {"experiments": _experiment, "recordings": _recording}
+"""What a table does to its rows beyond what its fields say."""
+
+assert FINISHING.keys() <= DATA_TYPES.keys()
