@@ -13,6 +13,7 @@ from hyperstudy_source.errors import (
     SettingError,
     Unreachable,
 )
+from hyperstudy_source.loading import LoadReport, TableReport, load
 from hyperstudy_source.source import hyperstudy_source
 
 __all__ = [
@@ -21,11 +22,14 @@ __all__ = [
     "Forbidden",
     "HyperStudyError",
     "KeyRejected",
+    "LoadReport",
     "NotFound",
     "RateLimited",
     "RequestRejected",
     "ServerFailed",
     "SettingError",
+    "TableReport",
     "Unreachable",
     "hyperstudy_source",
+    "load",
 ]

@@ -126,7 +126,7 @@ def room_variables(reader: Reader, rooms: Sequence[Row]) -> Iterator[Any]:
             marks[room_id] = mark
         for page in pages:
             if dropped := page.metadata.get("droppedWrites"):
-                table.notes.notice(f"variable_writes of {scope}: the API dropped {len(dropped)} faulty writes.")
+                table.notes.remark(f"variable_writes of {scope}: the API dropped {len(dropped)} faulty writes.")
             yield {"scope": scope, "writes": page.rows, "metadata": page.metadata}
 
 

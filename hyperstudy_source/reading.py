@@ -39,6 +39,8 @@ class RunNotes:
     clients: list[Client] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     """Why the data may be incomplete."""
+    remarks: list[str] = field(default_factory=list)
+    """What is odd, but leaves the data complete."""
     new_fields: set[str] = field(default_factory=set)
     """`table.column` of fields that the API has grown and that came for the first time."""
 
@@ -51,6 +53,12 @@ class RunNotes:
         """Takes a reason why the data may be incomplete, once, and logs it."""
         if text not in self.notices:
             self.notices.append(text)
+            logger.warning(text)
+
+    def remark(self, text: str) -> None:
+        """Takes something odd, once, and logs it."""
+        if text not in self.remarks:
+            self.remarks.append(text)
             logger.warning(text)
 
 
@@ -147,7 +155,7 @@ class Reading:
     def shaped(self, rows: Sequence[Row], scope: Scope | None, twins: Counter[str] | None = None) -> list[Row]:
         """Rows of the API as rows of the table."""
         shaped = self._rows.shape(rows, scope, Counter() if twins is None else twins)
-        self.notes.new_fields.update(self._rows.types.new)
+        self.notes.new_fields.update(self._rows.types.grown)
         return shaped
 
 

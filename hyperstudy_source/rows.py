@@ -8,7 +8,7 @@ final; dlt only joins them along objects and splits lists off into child tables.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from hyperstudy_source.fields import (
@@ -44,18 +44,30 @@ class ColumnTypes:
 
     def __init__(self, known: Mapping[tuple[str, str], str]) -> None:
         self._types = dict(known)
-        self.new: list[str] = []
-        """`table.column` of every column that was not known before."""
+        self._places = {(table, "__".join(steps[:end]))
+                        for table, steps in _steps(known) for end in range(1, len(steps) + 1)}
+        self.grown: set[str] = set()
+        """`table.column` of every field that no documentation and no earlier run knows."""
 
     def suffix(self, table: str, column: str, data_type: str) -> str:
         """What to append to `column` so that a value of `data_type` comes to lie in a column of its type."""
         suffix = ""
-        while (first := self._types.get((table, column + suffix))) not in (None, data_type):
+        while (first := self._types.setdefault((table, column + suffix), data_type)) != data_type:
             suffix += ANY_SUFFIXES[data_type]
-        if first is None:
-            self._types[table, column + suffix] = data_type
-            self.new.append(f"{table}.{column}{suffix}")
         return suffix
+
+    def note_field(self, table: str, column: str) -> None:
+        """Takes note of an undocumented field where all fields are documented."""
+        if (table, column) not in self._places:
+            self.grown.add(f"{table}.{column}")
+
+
+def _steps(known: Iterable[tuple[str, str]]) -> Iterator[tuple[str, list[str]]]:
+    """The columns known, and for child tables the lists that lead to them, as steps from a root table."""
+    for table, column in known:
+        yield table, column.split("__")
+        root, *lists = table.split("__")
+        yield root, lists
 
 
 class RowShaper:
@@ -80,6 +92,8 @@ class RowShaper:
             item = value[api_name]
             if item is None:
                 continue
+            if fields and api_name not in fields:
+                self._types.note_field(table, prefix + column)
             kind = fields.get(api_name) or (FREE_MAPS.get(api_name) if isinstance(item, dict) else None)
             for name, placed in self._placed(column, kind, item, table, prefix, depth):
                 if name == column or kind is not None:

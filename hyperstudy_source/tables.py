@@ -151,7 +151,14 @@ def _recording(shaped: Row) -> Row:
     return {**{name: value for name, value in place.items() if value}, **shaped}
 
 
-FINISHING: Mapping[str, Callable[[Row], Row]] = {"experiments": _experiment, "recordings": _recording}
+def _participant(shaped: Row) -> Row:
+    """Where the API names a person by `id` only, `participant_id` says it too, as in every other table."""
+    return shaped | {"participant_id": shaped["id"]} if shaped.get("id") and not shaped.get("participant_id") else shaped
+
+
+FINISHING: Mapping[str, Callable[[Row], Row]] = {
+    "experiments": _experiment, "participants": _participant, "recordings": _recording,
+}
 """What a table does to its rows beyond what its fields say."""
 
 assert FINISHING.keys() <= DATA_TYPES.keys()

@@ -1,0 +1,183 @@
+"""`load()`: one run from the API into the destination, with a report of what came and what is there now.
+
+It finishes first what an interrupted run has left behind, since dlt ignores new data while a package is pending.
+"""
+
+from __future__ import annotations
+
+import difflib
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dlt
+from dlt.common.destination.exceptions import DestinationException
+from dlt.common.exceptions import DltException, MissingDependencyException
+from dlt.destinations.job_client_impl import SqlJobClientBase
+
+from hyperstudy_source.data_types import DATA_TYPES
+from hyperstudy_source.errors import DestinationError, HyperStudyError, SettingError
+from hyperstudy_source.reading import RunNotes, run_notes
+from hyperstudy_source.redaction import without_secrets
+from hyperstudy_source.source import hyperstudy_source
+from hyperstudy_source.tables import child_tables
+
+COMPLETE, INCOMPLETE = 0, 3
+"""Exit statuses of a run that loaded: all of it, or all but what the report names."""
+
+
+@dataclass(frozen=True)
+class TableReport:
+    """A table after a run: how many rows it has, and how many of them it did not have before."""
+
+    name: str
+    new: int
+    total: int
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What a run did; `str()` of it is the summary that the command prints."""
+
+    pipeline_name: str
+    dataset_name: str
+    destination: str
+    """Where the data is, for people: without credentials."""
+    tables: tuple[TableReport, ...]
+    """The tables of the data types that were loaded, and their child tables."""
+    requests: int
+    seconds: float
+    notices: tuple[str, ...]
+    """Why the data may be incomplete; empty: it is complete."""
+    remarks: tuple[str, ...]
+    """What is odd, but leaves the data complete."""
+    new_fields: tuple[str, ...]
+    """`table.column` of fields that the API has grown and that came for the first time."""
+
+    @property
+    def exit_status(self) -> int:
+        """0: complete. 3: loaded, but see `notices`."""
+        return INCOMPLETE if self.notices else COMPLETE
+
+    def __str__(self) -> str:
+        roots = [table for table in self.tables if "__" not in table.name]
+        width = max([len(table.name) for table in roots] or [5])
+        lines = [f"{'table':<{width}}  {'new':>9}  {'total':>9}"]
+        lines += [f"{table.name:<{width}}  {table.new:>9,}  {table.total:>9,}" for table in roots]
+        lines += [f"and {len(self.tables) - len(roots)} child tables, "
+                  f"{sum(t.new for t in self.tables) - sum(t.new for t in roots):,} new rows in them", ""]
+        lines += [f"Incomplete: {notice}" for notice in self.notices]
+        lines += [f"Note: {remark}" for remark in self.remarks]
+        lines += [f"Fields that are new: {', '.join(self.new_fields)}."] if self.new_fields else []
+        lines += [f"{self.requests} requests, {self.seconds:.1f} s. "
+                  f"The data is in {self.destination}, dataset {self.dataset_name}."]
+        return "\n".join(lines)
+
+
+def load(pipeline: dlt.Pipeline, data_types: Iterable[str] | None = None, **source_options: Any) -> LoadReport:
+    """Loads the data types named, or all that are loaded by default, and reports.
+
+    `source_options` are those of `hyperstudy_source`.
+    Raises `SettingError` before any request, an `ApiError` or `DestinationError` when nothing of the run was loaded.
+    """
+    started = time.monotonic()
+    names = known_data_types(data_types)
+    with run_notes() as notes:
+        source = hyperstudy_source(**source_options)
+        if names:
+            source = source.with_resources(*names)
+        try:
+            pipeline.sync_destination()
+            before = _row_counts(pipeline)
+            if pipeline.has_pending_data:
+                pipeline.run()
+            pipeline.run(source)
+            _create_child_tables(pipeline)
+            after = _row_counts(pipeline)
+        except DltException as failure:
+            raise _explained(failure, pipeline) from None
+    return _report(pipeline, source.selected_resources, before, after, notes, time.monotonic() - started)
+
+
+def known_data_types(names: Iterable[str] | None) -> list[str]:
+    """The names without duplicates. Raises `SettingError` for one that is no data type."""
+    wanted = list(dict.fromkeys([names] if isinstance(names, str) else names or ()))
+    for name in wanted:
+        if name not in DATA_TYPES:
+            close = difflib.get_close_matches(name, DATA_TYPES, n=1)
+            hint = f"Did you mean {close[0]}? " if close else ""
+            raise SettingError(f"{name!r} is no data type. {hint}There are: {', '.join(DATA_TYPES)}.")
+    return wanted
+
+
+def _row_counts(pipeline: dlt.Pipeline) -> dict[str, int]:
+    """Rows of every table of the source that the destination has."""
+    if not pipeline.default_schema_name:
+        return {}
+    tables = [table["name"] for table in pipeline.default_schema.data_tables(seen_data_only=True)]
+    if not tables:
+        return {}
+    counts = pipeline.dataset().row_counts(table_names=tables).fetchall()
+    return {str(name): int(count) for name, count in counts}
+
+
+def _create_child_tables(pipeline: dlt.Pipeline) -> None:
+    """Creates the declared child tables that had no row yet, so that queries over them work from the first run on."""
+    schema = pipeline.default_schema
+    roots = {table["name"] for table in schema.data_tables(seen_data_only=True)}
+    unseen = [name for data_type in DATA_TYPES.values() if data_type.name in roots
+              for name in child_tables(data_type) if name not in roots]
+    with pipeline.destination_client() as client:
+        if isinstance(client, SqlJobClientBase) and unseen:
+            missing = [name for name, columns in client.get_storage_tables(unseen) if not columns]
+            if missing:
+                client.update_stored_schema(only_tables=missing, force=True)
+
+
+def _report(
+    pipeline: dlt.Pipeline, loaded: Mapping[str, Any], before: Mapping[str, int], after: Mapping[str, int],
+    notes: RunNotes, seconds: float,
+) -> LoadReport:
+    order = {name: number for number, name in enumerate(DATA_TYPES)}
+    names = sorted((name for name in after if name.split("__")[0] in loaded),
+                   key=lambda name: (order[name.split("__")[0]], name))
+    with pipeline.destination_client() as client:
+        place = without_secrets(str(client.config))
+    return LoadReport(
+        pipeline_name=pipeline.pipeline_name, dataset_name=str(pipeline.dataset_name), destination=place,
+        tables=tuple(TableReport(name, after[name] - before.get(name, 0), after[name]) for name in names),
+        requests=notes.requests, seconds=seconds, notices=tuple(notes.notices),
+        remarks=tuple(notes.remarks), new_fields=tuple(sorted(notes.new_fields)))
+
+
+def _explained(failure: DltException, pipeline: dlt.Pipeline) -> HyperStudyError:
+    """The error of this package that a failure of dlt stands for."""
+    causes = _causes(failure)
+    ours = next((cause for cause in causes if isinstance(cause, HyperStudyError)), None)
+    if ours:
+        return ours
+    missing = next((cause for cause in causes if isinstance(cause, MissingDependencyException)), None)
+    destination = pipeline.destination.destination_name if pipeline.destination else "none"
+    if missing:
+        return DestinationError(
+            f"The destination {destination} needs packages that are not installed. "
+            f"Run: pip install \"dlt[{destination}]\"")
+    reason = next((cause for cause in reversed(causes) if isinstance(cause, DestinationException)), causes[-1])
+    return DestinationError(
+        f"Loading into {destination} failed: {without_secrets(_first_lines(reason))} Check that the destination can be "
+        "written and that nothing else has it open, then run again; what was read is kept and loaded first.")
+
+
+def _causes(failure: BaseException) -> Sequence[BaseException]:
+    chain: list[BaseException] = []
+    current: BaseException | None = failure
+    while current is not None and current not in chain:
+        chain.append(current)
+        current = current.__cause__ or current.__context__
+    return chain
+
+
+def _first_lines(reason: BaseException) -> str:
+    text = " ".join(str(reason).split())
+    return text if len(text) <= 400 else text[:400] + "…"

@@ -1,0 +1,22 @@
+"""Brings the tables up to date once a day, and tells the scheduler how it went.
+
+Exit status: 0 complete, 3 loaded but something is incomplete, 1 nothing was loaded; the text says why.
+"""
+
+import sys
+
+import dlt
+
+from hyperstudy_source import HyperStudyError, load
+
+# one day more than an hour: what a tablet sends when it is back online is still found
+LOOKBACK = 25 * 3600
+
+if __name__ == "__main__":
+    pipeline = dlt.pipeline("hyperstudy", destination="duckdb", dataset_name="hyperstudy_data")
+    try:
+        report = load(pipeline, lookback=LOOKBACK)
+    except HyperStudyError as error:
+        sys.exit(f"Error: {error}")
+    print(report)
+    sys.exit(report.exit_status)
