@@ -69,6 +69,13 @@ class RunCommand:
             sys.exit(status)
 
 
+def command_parser(command: type[RunCommand]) -> argparse.ArgumentParser:
+    """The options of a command by themselves, without the program around it."""
+    parser = argparse.ArgumentParser(command.command)
+    command().configure_parser(parser)
+    return parser
+
+
 @plugins.hookimpl(specname="plug_cli")
 @plugins.only_host("dlt")
 def plug_cli_run(host: str) -> type[Any] | None:  # noqa: ARG001 - the name is that of dlt's hook

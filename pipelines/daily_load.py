@@ -9,7 +9,7 @@ import dlt
 
 from hyperstudy_source import HyperStudyError, load
 
-# one day more than an hour: what a tablet sends when it is back online is still found
+# s; a whole day, so that what a tablet sends once it is back online is still found
 LOOKBACK = 25 * 3600
 
 if __name__ == "__main__":
