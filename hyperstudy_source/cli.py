@@ -106,12 +106,12 @@ def _run(args: argparse.Namespace) -> int:
 
 def _pipeline(args: argparse.Namespace) -> dlt.Pipeline:
     import dlt
+    from dlt.common.runtime.collector import LogCollector, TqdmCollector
 
     from hyperstudy_source.errors import DestinationError
 
     on_terminal = sys.stderr.isatty()
-    progress: Any = (
-        dlt.progress.tqdm() if on_terminal else dlt.progress.log(LOG_PERIOD, sys.stderr, dump_system_stats=False))
+    progress = TqdmCollector() if on_terminal else LogCollector(LOG_PERIOD, sys.stderr, dump_system_stats=False)
     try:
         return dlt.pipeline(
             args.pipeline_name or DEFAULT_NAME, destination=args.destination, dataset_name=args.dataset_name,

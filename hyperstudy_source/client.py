@@ -18,7 +18,7 @@ import tenacity
 from dlt.common import logger
 
 from hyperstudy_source.access import found_key, found_url, origin
-from hyperstudy_source.envelope import Page, Row, read_page
+from hyperstudy_source.envelope import Page, read_page
 from hyperstudy_source.errors import RateLimited, RequestRejected, ServerFailed, Unreachable
 
 CONNECT_TIMEOUT = 10.0
@@ -32,6 +32,8 @@ RATE_LIMIT_PATIENCE = 2 * 3600.0
 LONGEST_BACKOFF = 60.0
 """s between two attempts where the API does not say how long."""
 MAX_REDIRECTS = 5
+REPEATED_PAGES = 20
+"""Pages in a row that may be equal, as identical rows without a key can make them, before the API must be stuck."""
 
 OPTIONAL_PARAMETERS: tuple[tuple[str, ...], ...] = (
     ("limit",), ("detail",), ("sort", "order"), ("startTime", "endTime"),
@@ -94,14 +96,16 @@ class Client:
     ) -> Iterator[Page]:
         """Every page of an endpoint, in the order of the API; at least one. `limit` is the page size to ask for.
 
-        Without it nothing is asked for, as fits endpoints whose answer is whole. Follows `nextOffset`, else goes on after the rows received, until `hasMore` is false or a page is empty.
+        Without it nothing is asked for, as fits endpoints whose answer is whole. Follows `nextOffset`, else goes on
+        after the rows received, until `hasMore` is false or a page is empty.
         Raises `RequestRejected` where the API serves the same page again.
         """
         paging: Params = {"limit": limit, "offset": 0} if limit else {}
-        offset, previous = 0, None
+        offset, previous, repeats = 0, None, 0
         while True:
             page = self.get(path, {**(params or {}), **paging}, timeout=timeout)
-            if page.rows and page.rows == previous:
+            repeats = repeats + 1 if page.rows and page.rows == previous else 0
+            if repeats > (REPEATED_PAGES if page.offset == offset else 0):
                 raise RequestRejected(
                     f"{path} gives the same rows at offset {offset} as before it, so it cannot be read to its end. "
                     "Nothing was loaded. Set page_size to another value; if that does not help, tell the platform.",

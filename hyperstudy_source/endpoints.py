@@ -56,8 +56,8 @@ def deployments(reader: Reader, data_type: DataType) -> Iterator[Any]:
     """`GET /deployments`: one request for all experiments, or one for each that was asked for."""
     table = reader.reading(data_type)
     yield opening()
-    wanted = [Scope(experiment_id) for experiment_id in reader.scopes.experiments()] if reader.scopes.named else [None]
-    for scope in wanted:
+    named = [Scope(experiment_id) for experiment_id in reader.scopes.experiments()] if reader.scopes.named else []
+    for scope in named or [None]:
         params = {"experimentId": scope.experiment_id} if scope else {}
         for page in table.at("/deployments", params, scope):
             yield table.shaped(

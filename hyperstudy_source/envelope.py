@@ -54,6 +54,12 @@ class Page:
         return [str(text) for text in _list(self.metadata.get("_warnings"))]
 
     @property
+    def offset(self) -> int | None:
+        """Where the page starts, if the API says so."""
+        stated = _object(self.metadata.get("pagination")).get("offset")
+        return int(stated) if str(stated).isdigit() else None
+
+    @property
     def last(self) -> bool:
         """Whether the API says, or leaves no doubt, that nothing follows."""
         pagination = _object(self.metadata.get("pagination"))

@@ -28,7 +28,7 @@ from hyperstudy_source.values import read_time
 
 
 def utc_now() -> datetime:
-    """This machine's clock."""
+    """The clock of this machine."""
     return datetime.now(timezone.utc)
 
 
@@ -100,7 +100,7 @@ class Reader:
         The cursors of the tables derived from it move along if they are loaded too; a table that was not loaded
         before gets its whole history.
         """
-        cursor.advance(None)
+        cursor.advance(None)  # type: ignore[arg-type]  # None is what switches the filter off
         table = self.reading(data_type)
         yield opening()
         order = {"sort": data_type.cursor, "order": "asc"}
@@ -112,7 +112,7 @@ class Reader:
             for page in table.pages(scope, {**order, **span.params}, limit=self.page_size):
                 moments = [read_time(row.get(str(data_type.cursor))) for row in page.rows]
                 progress.see(page, moments)
-                inside = [row for row, moment in zip(page.rows, moments) if span.holds(moment)]
+                inside = [row for row, moment in zip(page.rows, moments, strict=True) if span.holds(moment)]
                 yield table.shaped(inside, scope, twins)
 
     def whole(self, data_type: DataType) -> Iterator[Any]:

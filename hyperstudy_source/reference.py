@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ from hyperstudy_source.data_types import DATA_TYPES, DataType
 
 def data_types_table() -> str:
     """One row per data type: table, endpoint, key, cursor, permission."""
-    lines = ["| table | what it holds | endpoint | key | cursor | permission |", "| --- | --- | --- | --- | --- | --- |"]
+    lines = ["| table | what it holds | endpoint | key | cursor | permission |", "| ---" * 6 + " |"]
     for data_type in DATA_TYPES.values():
         key = ", ".join(f"`{column}`" for column in data_type.key_columns if column != "experiment_id")
         lines.append(
@@ -40,8 +39,9 @@ PARTS: Mapping[str, Callable[[], str]] = {"data types": data_types_table, "optio
 def renewed(text: str) -> str:
     """A document with its generated parts made anew."""
     for name, make in PARTS.items():
-        between = re.compile(f"(<!-- begin: {name} -->\n).*?(<!-- end: {name} -->)", re.DOTALL)
-        text = between.sub(lambda match, part=make(): f"{match[1]}{part}\n{match[2]}", text)  # type: ignore[misc]
+        begin, end = f"<!-- begin: {name} -->\n", f"<!-- end: {name} -->"
+        before, after = text.split(begin)[0], text.split(end)[1]
+        text = f"{before}{begin}{make()}\n{end}{after}"
     return text
 
 

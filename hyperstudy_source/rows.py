@@ -52,7 +52,7 @@ class ColumnTypes:
     def suffix(self, table: str, column: str, data_type: str) -> str:
         """What to append to `column` so that a value of `data_type` comes to lie in a column of its type."""
         suffix = ""
-        while (first := self._types.setdefault((table, column + suffix), data_type)) != data_type:
+        while self._types.setdefault((table, column + suffix), data_type) != data_type:
             suffix += ANY_SUFFIXES[data_type]
         return suffix
 
@@ -191,7 +191,7 @@ def _spelling(api_name: str) -> tuple[bool, str]:
 
 
 def _column(api_name: str) -> str:
-    """dlt's name for a field; letters that dlt has no place for are told apart by a digest."""
+    """The name that dlt gives a field; letters that dlt has no place for are told apart by a digest."""
     if not api_name.strip():
         return NAMELESS
     name = column_name(api_name)

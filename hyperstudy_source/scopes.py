@@ -45,9 +45,9 @@ class Scope:
         """Whether a row is in this scope: to be asked where the endpoint reads a wider one."""
         kind = self._kind_for(data_type)
         person = row.get("participantId") or row.get("id")
-        if self.participant_id and kind != "participant" and "participantId" in data_type.fields:
-            if person != self.participant_id:
-                return False
+        has_person = self.participant_id and kind != "participant" and "participantId" in data_type.fields
+        if has_person and person != self.participant_id:
+            return False
         room = row.get("id") if data_type.name == "rooms" else row.get("roomId") or self.room_id
         return not self.room_id or kind != "experiment" or room == self.room_id
 

@@ -114,11 +114,11 @@ def _resource(
 
 
 def _windowed(reader: Reader, data_type: DataType, bounds: Bounds, lookback: float) -> DltResource:
-    def rows(
-        cursor: dlt.sources.incremental[datetime] = dlt.sources.incremental(  # noqa: B008 - dlt reads the default
-            column_name(str(data_type.cursor)), initial_value=bounds[0], end_value=bounds[1], lag=lookback,
-            primary_key=(), on_cursor_value_missing="include"),
-    ) -> Iterator[Any]:
+    positions = dlt.sources.incremental[datetime](
+        column_name(str(data_type.cursor)), initial_value=bounds[0], end_value=bounds[1], lag=lookback,
+        primary_key=(), on_cursor_value_missing="include")
+
+    def rows(cursor: dlt.sources.incremental[datetime] = positions) -> Iterator[Any]:
         yield from reader.in_windows(data_type, cursor)
 
     return dlt.resource(rows, **hints(data_type))

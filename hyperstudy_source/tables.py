@@ -8,28 +8,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import dlt
 from dlt.common.configuration.container import Container
 from dlt.common.destination.capabilities import DestinationCapabilitiesContext
 from dlt.common.schema import Schema
-from dlt.common.schema.typing import TColumnSchema, TTableSchemaColumns
+from dlt.common.data_types import TDataType
+from dlt.common.schema.typing import TColumnSchema, TTableSchema, TTableSchemaColumns
 from dlt.common.schema.utils import new_table
 
-from hyperstudy_source.data_types import DATA_TYPES, DataType
+from hyperstudy_source.data_types import DataType
 from hyperstudy_source.fields import column_name, columns
 from hyperstudy_source.redaction import bare_link
 from hyperstudy_source.rows import ColumnTypes, Row, RowShaper
 from hyperstudy_source.scopes import Scope
 from hyperstudy_source.values import digest
 
-_LINKS: tuple[TColumnSchema, ...] = (
-    {"name": "_dlt_root_id", "data_type": "text", "nullable": False, "root_key": True},
-    {"name": "_dlt_parent_id", "data_type": "text", "nullable": False, "parent_key": True},
-    {"name": "_dlt_list_idx", "data_type": "bigint", "nullable": False},
-    {"name": "_dlt_id", "data_type": "text", "nullable": False, "unique": True, "row_key": True},
-)
+_LINKS: TTableSchemaColumns = {
+    "_dlt_root_id": {"name": "_dlt_root_id", "data_type": "text", "nullable": False, "root_key": True},
+    "_dlt_parent_id": {"name": "_dlt_parent_id", "data_type": "text", "nullable": False, "parent_key": True},
+    "_dlt_list_idx": {"name": "_dlt_list_idx", "data_type": "bigint", "nullable": False},
+    "_dlt_id": {"name": "_dlt_id", "data_type": "text", "nullable": False, "unique": True, "row_key": True},
+}
 """dlt's own columns of a child table whose root is merged."""
 
 
@@ -42,33 +43,34 @@ def hints(data_type: DataType) -> dict[str, Any]:
         "name": data_type.name,
         "primary_key": list(data_type.key_columns),
         "write_disposition": {"disposition": "merge", "strategy": "delete-insert"},
-        "columns": {name: {"data_type": kind} for name, kind in declared.items()},
+        "columns": {name: _column(name, kind) for name, kind in declared.items()},
         "selected": data_type.selected,
     }
 
 
-def child_tables(data_type: DataType) -> dict[str, TTableSchemaColumns]:
-    """The declared child tables of a data type with their columns."""
-    return {
-        "__".join((data_type.name, *path)): {
-            **{name: {"name": name, "data_type": kind} for name, kind in declared.items()},  # type: ignore[typeddict-item]
-            **{link["name"]: link for link in _LINKS},
-        }
-        for path, declared in columns(data_type.fields).items() if path
-    }
+def child_tables(data_type: DataType) -> dict[str, TTableSchema]:
+    """The declared child tables of a data type, each after its parent."""
+    tables = {}
+    for path, declared in sorted(columns(data_type.fields).items(), key=lambda item: len(item[0])):
+        if path:
+            name, parent = ("__".join((data_type.name, *lists)) for lists in (path, path[:-1]))
+            own = [_column(column, kind) for column, kind in declared.items()]
+            tables[name] = new_table(name, parent_table_name=parent, columns=[*own, *_LINKS.values()])
+    return tables
 
 
 def declare(schema: Schema, data_type: DataType) -> None:
-    """Puts a data type's tables into the schema, children after their parents, and lets no text be guessed at."""
+    """Puts a data type's tables into the schema, and lets no text be guessed at."""
     schema.remove_type_detection("iso_timestamp")
-    declared = hints(data_type)
     schema.update_table(new_table(
         data_type.name, write_disposition="merge", resource=data_type.name,
-        columns=[{"name": name, **kind} for name, kind in declared["columns"].items()]))
-    tables = child_tables(data_type)
-    for name in sorted(tables, key=len):
-        parent = max((t for t in (data_type.name, *tables) if name.startswith(t + "__")), key=len)
-        schema.update_table(new_table(name, parent_table_name=parent, columns=list(tables[name].values())))
+        columns=list(hints(data_type)["columns"].values())))
+    for table in child_tables(data_type).values():
+        schema.update_table(table)
+
+
+def _column(name: str, data_type: str) -> TColumnSchema:
+    return {"name": name, "data_type": cast(TDataType, data_type)}
 
 
 def table_format() -> str | None:
@@ -153,12 +155,11 @@ def _recording(shaped: Row) -> Row:
 
 def _participant(shaped: Row) -> Row:
     """Where the API names a person by `id` only, `participant_id` says it too, as in every other table."""
-    return shaped | {"participant_id": shaped["id"]} if shaped.get("id") and not shaped.get("participant_id") else shaped
+    person = shaped.get("participant_id") or shaped.get("id")
+    return shaped | {"participant_id": person} if person else shaped
 
 
 FINISHING: Mapping[str, Callable[[Row], Row]] = {
     "experiments": _experiment, "participants": _participant, "recordings": _recording,
 }
 """What a table does to its rows beyond what its fields say."""
-
-assert FINISHING.keys() <= DATA_TYPES.keys()

@@ -1,4 +1,4 @@
-"""Reads a past window of time again, month by month: python pipelines/backfill.py 2024-06 2024-09
+"""Reads a past window of time again, month by month, such as `backfill.py 2024-06 2024-09`.
 
 Cursors are neither read nor moved, rows that are there already are replaced, so it can be repeated at any time.
 """

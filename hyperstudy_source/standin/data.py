@@ -163,7 +163,7 @@ def _page(asked: Asked, path: str, scope: str, scope_id: str) -> Answer:
 
 
 def _selected(asked: Asked, table: Table, scope: str, scope_id: str, every: list[Row]) -> list[Row]:
-    wanted = filter_of(table, asked.params, asked.behaviour, _rooms_asked_for(asked, table, scope, scope_id))
+    wanted = filter_of(table, asked.params, asked.behaviour, _rooms_asked_for(asked, scope, scope_id))
     key = (table.name, scope, scope_id, asked.params.get("roomId"), wanted)
     rows = asked.study.selection(key, lambda: wanted.apply(every))
     if table.name == "rooms":
@@ -171,7 +171,7 @@ def _selected(asked: Asked, table: Table, scope: str, scope_id: str, every: list
     return rows[: len(rows) - min(len(rows), asked.behaviour.left_out.get(table.name, 0))]
 
 
-def _rooms_asked_for(asked: Asked, table: Table, scope: str, scope_id: str) -> frozenset[str] | None:
+def _rooms_asked_for(asked: Asked, scope: str, scope_id: str) -> frozenset[str] | None:
     rooms = {asked.params["roomId"]} if "roomId" in asked.params and scope == "experiment" else None
     if "deploymentId" in asked.params and scope == "experiment":
         deployed = {
