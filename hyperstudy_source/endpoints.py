@@ -56,12 +56,14 @@ def deployments(reader: Reader, data_type: DataType) -> Iterator[Any]:
     """`GET /deployments`: one request for all experiments, or one for each that was asked for."""
     table = reader.reading(data_type)
     yield opening()
-    named = [Scope(experiment_id) for experiment_id in reader.scopes.experiments()] if reader.scopes.named else []
-    for scope in named or [None]:
+    wanted: list[Scope | None] = [None]
+    if reader.scopes.named:
+        wanted = [Scope(experiment_id) for experiment_id in reader.scopes.experiments()]
+    for scope in wanted:
         params = {"experimentId": scope.experiment_id} if scope else {}
         for page in table.at("/deployments", params, scope):
-            yield table.shaped(
-                [row for row in page.rows if not scope or row.get("experimentId") in (None, scope.experiment_id)], scope)
+            rows = [row for row in page.rows if not scope or row.get("experimentId") in (None, scope.experiment_id)]
+            yield table.shaped(rows, scope)
 
 
 def sessions(reader: Reader, data_type: DataType, of_deployments: Sequence[Row]) -> Iterator[Any]:

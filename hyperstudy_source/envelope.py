@@ -56,8 +56,8 @@ class Page:
     @property
     def offset(self) -> int | None:
         """Where the page starts, if the API says so."""
-        stated = _object(self.metadata.get("pagination")).get("offset")
-        return int(stated) if str(stated).isdigit() else None
+        stated = str(_object(self.metadata.get("pagination")).get("offset"))
+        return int(stated) if stated.isdigit() else None
 
     @property
     def last(self) -> bool:

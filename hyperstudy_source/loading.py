@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import dlt
+from dlt.common.configuration.exceptions import ConfigurationException
 from dlt.common.destination.exceptions import DestinationException
-from dlt.common.exceptions import DltException, MissingDependencyException
+from dlt.common.exceptions import DltException
 from dlt.destinations.job_client_impl import SqlJobClientBase
 
 from hyperstudy_source.data_types import DATA_TYPES
@@ -83,11 +84,12 @@ def load(pipeline: dlt.Pipeline, data_types: Iterable[str] | None = None, **sour
     """
     started = time.monotonic()
     names = known_data_types(data_types)
+    _require_packages(pipeline)
     with run_notes() as notes:
-        source = hyperstudy_source(**source_options)
-        if names:
-            source = source.with_resources(*names)
         try:
+            source = hyperstudy_source(**source_options)
+            if names:
+                source = source.with_resources(*names)
             pipeline.sync_destination()
             before = _row_counts(pipeline)
             if pipeline.has_pending_data:
@@ -109,6 +111,17 @@ def known_data_types(names: Iterable[str] | None) -> list[str]:
             hint = f"Did you mean {close[0]}? " if close else ""
             raise SettingError(f"{name!r} is no data type. {hint}There are: {', '.join(DATA_TYPES)}.")
     return wanted
+
+
+def _require_packages(pipeline: dlt.Pipeline) -> None:
+    """Raises `DestinationError` where the destination's packages are not installed."""
+    try:
+        if pipeline.destination:
+            _ = pipeline.destination.client_class
+    except ImportError as missing:
+        name = pipeline.destination.destination_name
+        raise DestinationError(f"The destination {name} needs packages that are not installed ({missing}). "
+                               f"Run: pip install \"dlt[{name}]\"") from None
 
 
 def _row_counts(pipeline: dlt.Pipeline) -> dict[str, int]:
@@ -157,12 +170,12 @@ def _explained(failure: DltException, pipeline: dlt.Pipeline) -> HyperStudyError
     ours = next((cause for cause in causes if isinstance(cause, HyperStudyError)), None)
     if ours:
         return ours
-    missing = next((cause for cause in causes if isinstance(cause, MissingDependencyException)), None)
+    setting = next((cause for cause in causes if isinstance(cause, ConfigurationException)), None)
+    if setting:
+        return SettingError(
+            f"The configuration cannot work: {without_secrets(_first_lines(setting))} "
+            "Set it in .dlt/config.toml, in .dlt/secrets.toml or as an environment variable.")
     destination = pipeline.destination.destination_name if pipeline.destination else "none"
-    if missing:
-        return DestinationError(
-            f"The destination {destination} needs packages that are not installed. "
-            f"Run: pip install \"dlt[{destination}]\"")
     reason = next((cause for cause in reversed(causes) if isinstance(cause, DestinationException)), causes[-1])
     return DestinationError(
         f"Loading into {destination} failed: {without_secrets(_first_lines(reason))} Check that the destination can be "

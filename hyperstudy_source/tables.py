@@ -12,9 +12,9 @@ from typing import Any, cast
 
 import dlt
 from dlt.common.configuration.container import Container
+from dlt.common.data_types import TDataType
 from dlt.common.destination.capabilities import DestinationCapabilitiesContext
 from dlt.common.schema import Schema
-from dlt.common.data_types import TDataType
 from dlt.common.schema.typing import TColumnSchema, TTableSchema, TTableSchemaColumns
 from dlt.common.schema.utils import new_table
 
