@@ -29,6 +29,8 @@ ATTEMPTS = 5
 """How often a request that fails on the server's side is sent before the run gives up."""
 RATE_LIMIT_PATIENCE = 2 * 3600.0
 """s that one request may spend on 429: twice the hour over which the API counts."""
+SHORTEST_BACKOFF = 0.1
+"""s, for each attempt, where the API asks for no wait at all."""
 LONGEST_BACKOFF = 60.0
 """s between two attempts where the API does not say how long."""
 MAX_REDIRECTS = 5
@@ -178,7 +180,7 @@ class _Patience:
     def seconds(self, state: tenacity.RetryCallState) -> float:
         failure = _failure(state)
         if isinstance(failure, RateLimited) and failure.retry_after is not None:
-            return failure.retry_after
+            return max(failure.retry_after, SHORTEST_BACKOFF * state.attempt_number)
         return min(LONGEST_BACKOFF, 2.0 ** (state.attempt_number - 1))
 
     def wait(self, seconds: float) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from hyperstudy_source.client import Client
-from hyperstudy_source.data_types import DataType, ScopeKind
+from hyperstudy_source.data_types import DATA_TYPES, DataType, ScopeKind
 from hyperstudy_source.envelope import Row
 from hyperstudy_source.errors import ApiError, Forbidden, NotFound, SettingError
 
@@ -96,9 +96,12 @@ class Scopes:
         with self._lock:
             if self._listed is None:
                 paths = ["/experiments"] + (["/experiments/shared"] if self.client.organization_id else [])
-                rows = (row for path in paths for page in self.client.pages(path, limit=EXPERIMENTS_PAGE)
-                        for row in page.rows)
-                self._listed = list({str(row.get("id")): row for row in rows if row.get("id")}.values())
+                try:
+                    rows = [row for path in paths for page in self.client.pages(path, limit=EXPERIMENTS_PAGE)
+                            for row in page.rows]
+                except ApiError as error:
+                    raise explained(error, DATA_TYPES["experiments"], None) from None
+                self._listed = list({str(row["id"]): row for row in rows if row.get("id")}.values())
         return self._listed
 
     def _found(self) -> Iterator[Scope]:
@@ -154,7 +157,7 @@ def explained(error: ApiError, data_type: DataType, scope: Scope | None) -> ApiE
                 "to view and export the experiment. Nothing was loaded. Give the key the permission, or leave the "
                 "data type or the experiment out.")
     elif isinstance(error, NotFound):
-        text = (f"There is no {scope or data_type.name} that the key can see ({error}) Nothing was loaded. Check the "
+        text = (f"There is no {scope or data_type.path} that the key can see ({error}) Nothing was loaded. Check the "
                 "id; data of another organisation needs organization_id.")
     else:
         return error

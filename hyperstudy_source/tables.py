@@ -74,11 +74,15 @@ def _column(name: str, data_type: str) -> TColumnSchema:
 
 
 def table_format() -> str | None:
-    """`parquet` where the destination would else take rows as SQL text, which is many times slower."""
+    """`parquet` where the destination would else take rows as SQL text, which is many times slower.
+
+    A destination that chooses by itself, as Postgres does by the drivers that it finds, is left to it.
+    """
     if DestinationCapabilitiesContext not in Container():
         return None
     capabilities = Container()[DestinationCapabilitiesContext]
-    by_statements = capabilities.preferred_loader_file_format == "insert_values"
+    by_statements = (
+        capabilities.preferred_loader_file_format == "insert_values" and not capabilities.loader_file_format_selector)
     return "parquet" if by_statements and "parquet" in capabilities.supported_loader_file_formats else None
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
+import re
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import dlt
+import pyarrow.parquet
 import pytest
 
 from hyperstudy_source import hyperstudy_source
+from hyperstudy_source.fields import column_name
 from hyperstudy_source.standin import StandIn, Study
 
 Row = dict[str, Any]
@@ -62,6 +66,9 @@ class Loaded:
                 found = client.execute_sql(f'SELECT * FROM "{table}"') or ()
                 self._tables[table] = [dict(zip(self.types[table], row, strict=True)) for row in found]
         self._nest()
+        schemas = pipeline.schemas.values()
+        self.declared = {name: {column: str(hints.get("data_type")) for column, hints in table["columns"].items()}
+                         for schema in schemas for name, table in schema.tables.items()}
 
     def _nest(self) -> None:
         """A list inside an object has the object's table as its parent, whatever its name begins with."""
@@ -130,3 +137,54 @@ def add(study: Study, data_type: str, row: Row, experiment_id: str = "exp_1") ->
     """Add a row to the room and participant of a small study's experiment."""
     number = experiment_id.removeprefix("exp_")
     study.add(data_type, row, experiment_id=experiment_id, room_id=f"room_{number}", participant_id=f"p{number}")
+
+
+def scalars(value: Any) -> set[str]:
+    """The scalars in a value, each as one text however it is stored; empty texts, lists and objects say nothing."""
+    if isinstance(value, dict):
+        return {text for key, item in value.items() for text in scalars(item)}
+    if isinstance(value, list):
+        return {text for item in value for text in scalars(item)}
+    if isinstance(value, datetime):
+        return {value.isoformat(), str(int(value.timestamp() * 1000))}
+    if isinstance(value, bool):
+        return {str(value).lower()}
+    if isinstance(value, (int, float)):
+        return {str(int(value)) if float(value).is_integer() else str(value)}
+    if value in (None, ""):
+        return set()
+    moment = instant(value)
+    return {moment.isoformat() if moment else str(value)}
+
+
+def held(row: Row, table: str, name: str) -> set[str]:
+    """The scalars in what one field became: its columns, its child tables, and JSON in them."""
+    column = re.escape(column_name(name))
+    own = re.compile(rf"({table}__)?{column}(_text|_number|_bool|_\d+)*(__.*)?")
+    return read_back({key: value for key, value in row.items() if own.fullmatch(key)})
+
+
+def read_back(value: Any) -> set[str]:
+    """The scalars in columns, child rows, and JSON in them."""
+    if isinstance(value, dict):
+        kept = {key: item for key, item in value.items() if key not in (PARENT, ROW, PLACE, ROOT, LOAD)}
+        return {text for item in kept.values() for text in read_back(item)}
+    if isinstance(value, list):
+        return {text for item in value for text in read_back(item)}
+    parsed: Any = None
+    if isinstance(value, str) and value[:1] in ("[", "{"):
+        parsed = json.loads(value)
+    return scalars(value) | scalars(parsed)
+
+
+def everything_under(folder: Path) -> str:
+    """All that lies in a folder as one text, packed files unpacked."""
+    told = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        content = path.read_bytes()
+        if content[:2] == b"\x1f\x8b":
+            content = gzip.decompress(content)
+        if path.suffix == ".parquet":
+            content += str(pyarrow.parquet.read_table(path).to_pylist()).encode()
+        told.append(f"{path}\n{content.decode('utf-8', 'replace')}")
+    return "\n".join(told)

@@ -10,10 +10,10 @@ from typing import Any
 
 import hyperstudy
 import pytest
+from loaded import Loaded, Row, instant, new_pipeline, quiet_place, run
 
 from hyperstudy_source.fields import column_name
 from hyperstudy_source.standin import StandIn, demo_study
-from tests.loaded import Loaded, Row, instant, new_pipeline, quiet_place, run
 
 MAPS = frozenset({
     "roles", "variables", "previousRatings", "ratings", "globalComponents", "globalComponentsVisibility",
