@@ -11,6 +11,7 @@ import re
 from urllib.parse import SplitResult, urlsplit
 
 from hyperstudy_source.errors import SettingError
+from hyperstudy_source.redaction import without_secrets
 
 PRODUCTION_URL = "https://api.hyperstudy.io/api/v3"
 KEY_VARIABLE = "HYPERSTUDY_API_KEY"
@@ -29,7 +30,7 @@ def found_key(api_key: str | None) -> str:
 
     Raises `SettingError` where there is none, or one that no dashboard ever made. The key is not in the text.
     """
-    key = (api_key or os.environ.get(KEY_VARIABLE) or "").strip()
+    key = (api_key or "").strip() or os.environ.get(KEY_VARIABLE, "").strip()
     if not key:
         raise SettingError(f"No API key is set. {_WHERE_THE_KEY_GOES} To try it without a key, add --demo.")
     if not key.isascii() or any(mark in key for mark in "*."):
@@ -48,18 +49,27 @@ def found_url(base_url: str | None) -> str:
 
     Raises `SettingError` where the key would travel unprotected: `https` only, this machine excepted.
     """
-    url = (base_url or os.environ.get(URL_VARIABLE) or PRODUCTION_URL).strip().rstrip("/")
+    url = (base_url or "").strip() or os.environ.get(URL_VARIABLE, "").strip() or PRODUCTION_URL
+    url = url.rstrip("/")
     parts = _split(url)
     if parts is None or parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
         raise SettingError(f"base_url is {_without_secrets(url)!r}, which is no web address. "
                            f"Set base_url={PRODUCTION_URL}.")
-    if parts.username or parts.password or parts.query or parts.fragment:
+    if any(mark in url for mark in "@?#"):
         raise SettingError(f"base_url holds more than an address: {_without_secrets(url)!r} with a user, a query or a "
                            f"fragment. Set base_url={PRODUCTION_URL}.")
     if parts.scheme == "http" and not _is_this_machine(parts.hostname):
         raise SettingError(f"base_url is {url!r}: over plain http the key could be read on its way. "
                            f"Set base_url=https://{parts.netloc}{parts.path}.")
     return url
+
+
+def found_organization(organization_id: str | None) -> str | None:
+    """The organisation to act for, if any. Raises `SettingError` where no header can carry it."""
+    organization = (organization_id or "").strip()
+    if not organization.isascii() or not organization.isprintable():
+        raise SettingError("organization_id holds characters that no id has. Copy it whole, such as org_abc123.")
+    return organization or None
 
 
 def origin(url: str) -> tuple[str, str, int | None]:
@@ -78,7 +88,7 @@ def _split(url: str) -> SplitResult | None:
 
 
 def _without_secrets(url: str) -> str:
-    return url.split("?")[0].split("#")[0].rsplit("@")[-1]
+    return without_secrets(re.split("[?#]", url.rsplit("@")[-1])[0])
 
 
 def _is_this_machine(host: str) -> bool:

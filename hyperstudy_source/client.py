@@ -6,6 +6,7 @@ redirect neither; a parameter that an endpoint does not take is left out instead
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +18,7 @@ import requests
 import tenacity
 from dlt.common import logger
 
-from hyperstudy_source.access import found_key, found_url, origin
+from hyperstudy_source.access import found_key, found_organization, found_url, origin
 from hyperstudy_source.envelope import Page, read_page
 from hyperstudy_source.errors import RateLimited, RequestRejected, ServerFailed, Unreachable
 
@@ -44,6 +45,9 @@ OPTIONAL_PARAMETERS: tuple[tuple[str, ...], ...] = (
 
 Params = dict[str, Any]
 
+_SCOPE = re.compile(r"/(?:experiment|room|participant)/")
+"""Where the path of an endpoint ends and the scope that is asked for begins."""
+
 
 @dataclass
 class Client:
@@ -62,6 +66,7 @@ class Client:
 
     def __post_init__(self) -> None:
         self._key = found_key(self.api_key)
+        self._organization = found_organization(self.organization_id)
         self._url = found_url(self.base_url)
         self._threads = threading.local()
         self._lock = threading.Lock()
@@ -74,7 +79,7 @@ class Client:
         optional parameter that the endpoint refuses (400) is left out from then on.
         Raises an `ApiError` whose class says what to do.
         """
-        endpoint = "/".join(path.split("/")[:3])
+        endpoint = _SCOPE.split(path)[0]
         known = self._refused.get(endpoint, set())
         accepted = {k: v for k, v in (params or {}).items() if v is not None and k not in known}
         refused: set[str] = set()
@@ -103,10 +108,11 @@ class Client:
         Raises `RequestRejected` where the API serves the same page again.
         """
         paging: Params = {"limit": limit, "offset": 0} if limit else {}
-        offset, previous, repeats = 0, None, 0
+        offset, previous, repeats = 0, "", 0
         while True:
             page = self.get(path, {**(params or {}), **paging}, timeout=timeout)
-            repeats = repeats + 1 if page.rows and page.rows == previous else 0
+            mark = page.mark
+            repeats = repeats + 1 if mark and mark == previous else 0
             if repeats > (REPEATED_PAGES if page.offset == offset else 0):
                 raise RequestRejected(
                     f"{path} gives the same rows at offset {offset} as before it, so it cannot be read to its end. "
@@ -115,7 +121,7 @@ class Client:
             yield page
             if page.last:
                 return
-            offset, previous = page.next_offset(offset), page.rows
+            offset, previous = page.next_offset(offset), mark
             paging["offset"] = offset
 
     def _retrying(self, path: str, params: Params, timeout: float) -> Page:
@@ -146,10 +152,14 @@ class Client:
         return self._session().get(url, params=wanted, timeout=(CONNECT_TIMEOUT, timeout), allow_redirects=False)
 
     def _followed(self, url: str, response: requests.Response, path: str) -> str:
-        target = urljoin(url, response.headers["Location"])
-        if origin(target) != origin(self._url):
+        try:
+            target = urljoin(url, response.headers["Location"])
+            elsewhere = origin(target) != origin(self._url)
+        except ValueError:
+            target, elsewhere = "", True
+        if elsewhere:
             raise RequestRejected(
-                f"{path} redirects to {urlsplit(target).hostname}, but the key is sent to "
+                f"{path} redirects to {urlsplit(target).hostname or 'no valid address'}, but the key is sent to "
                 f"{urlsplit(self._url).hostname} only. If the API has moved, set base_url.",
                 path=path, status=response.status_code)
         return target
@@ -159,8 +169,8 @@ class Client:
         if session is None:
             session = self._threads.session = requests.Session()
             session.headers.update({"X-API-Key": self._key, "Accept": "application/json"})
-            if self.organization_id:
-                session.headers["X-Organization-Id"] = self.organization_id
+            if self._organization:
+                session.headers["X-Organization-Id"] = self._organization
         return session
 
 

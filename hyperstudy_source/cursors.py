@@ -60,7 +60,7 @@ def window(cursor: dlt.sources.incremental[datetime], positions: Sequence[Positi
     lasts = [read_time(cursors.get(key)) for cursors in positions]
     known = [last for last in lasts if last is not None]
     if not known or len(known) < len(lasts):
-        return Window(cursor.initial_value, None, bound=False)
+        return Window(None if cursor.end_value else cursor.initial_value, None, bound=False)
     return Window(min(known) - timedelta(seconds=float(cursor.lag or 0)), None, bound=False)
 
 

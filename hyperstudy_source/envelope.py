@@ -7,6 +7,7 @@ although there is more, and a single object may stand in place of a list.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,9 +27,11 @@ from hyperstudy_source.errors import (
     ServerFailed,
 )
 from hyperstudy_source.redaction import without_secrets
+from hyperstudy_source.values import digest
 
 Row = dict[str, Any]
 
+LONGEST_CODE = 60
 LONGEST_MESSAGE = 300
 """Characters of the API's own text that an error repeats."""
 
@@ -56,8 +59,7 @@ class Page:
     @property
     def offset(self) -> int | None:
         """Where the page starts, if the API says so."""
-        stated = str(_object(self.metadata.get("pagination")).get("offset"))
-        return int(stated) if stated.isdigit() else None
+        return _count(_object(self.metadata.get("pagination")).get("offset"))
 
     @property
     def last(self) -> bool:
@@ -65,17 +67,22 @@ class Page:
         pagination = _object(self.metadata.get("pagination"))
         if not self.rows or not pagination:
             return True
-        if "hasMore" in pagination:
+        if pagination.get("hasMore") is not None:
             return not pagination["hasMore"]
-        asked = pagination.get("limit") or self.params.get("limit")
-        return pagination.get("nextOffset") is None and (asked is None or len(self.rows) < int(asked))
+        received = (self.offset or 0) + len(self.rows)
+        asked = _count(pagination.get("limit")) or _count(self.params.get("limit"))
+        return not (_count(pagination.get("nextOffset")) or received < (_count(pagination.get("total")) or 0)
+                    or (asked and len(self.rows) >= asked))
+
+    @property
+    def mark(self) -> str:
+        """What tells this page from the one before it, whatever was signed anew; empty without rows."""
+        return f"{len(self.rows)} {digest(self.rows[0])} {digest(self.rows[-1])}" if self.rows else ""
 
     def next_offset(self, offset: int) -> int:
         """Where the next page starts: `nextOffset` if it leads on, else after the rows received."""
-        stated = str(_object(self.metadata.get("pagination")).get("nextOffset"))
-        if stated.isdigit() and int(stated) > offset:
-            return int(stated)
-        return offset + len(self.rows)
+        stated = _count(_object(self.metadata.get("pagination")).get("nextOffset"))
+        return stated if stated and stated > offset else offset + len(self.rows)
 
     @property
     def time(self) -> datetime:
@@ -98,12 +105,12 @@ def read_page(response: requests.Response, path: str, params: Mapping[str, Any])
         body = None
     if response.status_code >= 400:
         raise _error(response, response.status_code, _object(_object(body).get("error")), path)
-    if not isinstance(body, dict):
+    if not isinstance(body, dict) or not ({"data", "error"} & body.keys() or "status" in body):
         raise ServerFailed(
-            f"{path} answered with something that is not whole JSON ({len(response.content)} bytes of "
+            f"{path} answered with something that is not a whole envelope ({len(response.content)} bytes of "
             f"{response.headers.get('Content-Type', 'unknown type')}). Run again later.",
             path=path, status=response.status_code)
-    if body.get("status") == "error":
+    if body.get("status") == "error" or "error" in body:
         error = _object(body.get("error"))
         raise _error(response, _STATUS_OF_CODE.get(str(error.get("code")), 500), error, path)
     data = body.get("data")
@@ -115,7 +122,7 @@ def read_page(response: requests.Response, path: str, params: Mapping[str, Any])
 
 
 def _error(response: requests.Response, status: int, error: Mapping[str, Any], path: str) -> ApiError:
-    code = str(error.get("code") or "") or None
+    code = without_secrets(str(error.get("code") or ""))[:LONGEST_CODE] or None
     said = f"{path} answered {status}" + (f" {code}" if code else "")
     said += f": {without_secrets(str(error['message']))[:LONGEST_MESSAGE]}" if error.get("message") else "."
     if status == 401:
@@ -123,7 +130,8 @@ def _error(response: requests.Response, status: int, error: Mapping[str, Any], p
             f"{said} The key is wrong, expired or revoked. Make a new one and set HYPERSTUDY_API_KEY.",
             path=path, status=status, code=code)
     if status == 403:
-        required = [str(name) for name in _list(_object(error.get("details")).get("required"))]
+        details = _object(error.get("details"))
+        required = [without_secrets(str(name))[:LONGEST_CODE] for name in _list(details.get("required"))]
         return Forbidden(said, path=path, status=status, code=code, required=required)
     if status == 404:
         return NotFound(said, path=path, status=status, code=code)
@@ -140,7 +148,8 @@ def _retry_after(value: str | None) -> float | None:
     if value is None:
         return None
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
+        return max(0.0, seconds) if math.isfinite(seconds) else None
     except ValueError:
         pass
     try:
@@ -151,6 +160,10 @@ def _retry_after(value: str | None) -> float | None:
 
 def _object(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _count(value: Any) -> int | None:
+    return int(str(value)) if str(value).isdecimal() else None
 
 
 def _list(value: Any) -> list[Any]:

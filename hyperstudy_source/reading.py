@@ -59,7 +59,7 @@ class RunNotes:
         """Takes something odd, once, and logs it."""
         if text not in self.remarks:
             self.remarks.append(text)
-            logger.warning(text)
+            logger.info(text)
 
 
 _notes: ContextVar[RunNotes | None] = ContextVar("hyperstudy_run_notes", default=None)

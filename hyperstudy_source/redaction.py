@@ -12,16 +12,17 @@ DROPPED_FIELDS = frozenset({"download_url"})
 """Fields, by column name, that hold a signed link and nothing else: `downloadUrl` of recordings."""
 
 _KEY = re.compile(r"hst_(?:live|test)_[A-Za-z0-9_-]+")
+_IN_QUERY = r"""(?:\\u[0-9a-fA-F]{4}|\\/|[^\s"'<>\\])"""
+"""A character of a link, also as JSON within JSON writes it."""
+_SIGNATURE = "X-Goog-Signature|X-Goog-Credential|X-Amz-Signature|X-Amz-Credential|Signature|AWSAccessKeyId|sig"
 _SIGNED_LINK = re.compile(
-    r"(https?://[^\s?#\"'<>]+)\?[^\s\"'<>]*"
-    r"(?:X-Goog-Signature|X-Goog-Credential|X-Amz-Signature|X-Amz-Credential|Signature|AWSAccessKeyId|sig)="
-    r"[^\s\"'<>]*", re.IGNORECASE)
-_LINK = re.compile(r"(https?://)(?:[^\s/?#@]*@)?([^\s?#]*).*", re.IGNORECASE | re.DOTALL)
+    r"""(https?:(?:\\?/){2}(?:\\/|[^\s?#"'<>\\])+)\?"""
+    f"{_IN_QUERY}*?(?:{_SIGNATURE})={_IN_QUERY}*", re.IGNORECASE)
 
 
 def without_signed_links(text: str) -> str:
     """The text with the query cut off every signed link in it."""
-    if "://" not in text or "=" not in text:
+    if "=" not in text or "http" not in text.lower():
         return text
     return _SIGNED_LINK.sub(r"\1", text)
 
@@ -33,4 +34,7 @@ def without_secrets(text: str) -> str:
 
 def bare_link(link: str) -> str:
     """A link without user, query and fragment."""
-    return _LINK.sub(r"\1\2", link)
+    address = re.split("[?#]", link)[0]
+    scheme, separator, rest = address.partition("://")
+    host, slash, path = rest.partition("/")
+    return scheme + separator + host.rsplit("@")[-1] + slash + path

@@ -24,8 +24,9 @@ from hyperstudy_source.fields import (
     Object,
     Scalar,
     column_name,
+    columns,
 )
-from hyperstudy_source.values import as_text, clean, free_scalar, is_dropped, read_scalar
+from hyperstudy_source.values import as_text, clean, free_scalar, is_dropped, is_storable_json, read_scalar
 
 Row = dict[str, Any]
 
@@ -56,6 +57,10 @@ class ColumnTypes:
             suffix += ANY_SUFFIXES[data_type]
         return suffix
 
+    def settle(self, table: str, column: str, data_type: str) -> None:
+        """Gives a column its type before a value comes, unless it has one."""
+        self._types.setdefault((table, column), data_type)
+
     def note_field(self, table: str, column: str) -> None:
         """Takes note of an undocumented field where all fields are documented."""
         if (table, column) not in self._places:
@@ -76,7 +81,7 @@ class RowShaper:
     def __init__(self, table: str, fields: Mapping[str, Field], reserved: Iterable[str], types: ColumnTypes) -> None:
         self._table, self._fields, self._types = table, fields, types
         self._reserved = frozenset(reserved)
-        self._names: dict[tuple[str, tuple[str, ...]], list[tuple[str, str]]] = {}
+        self._names: dict[tuple[str, frozenset[str], tuple[str, ...]], list[tuple[str, str]]] = {}
 
     def shape(self, row: Row) -> Row:
         """Documented fields in their columns, all others where their first value put them; nulls left out."""
@@ -94,7 +99,7 @@ class RowShaper:
                 continue
             if fields and api_name not in fields:
                 self._types.note_field(table, prefix + column)
-            kind = fields.get(api_name) or (FREE_MAPS.get(api_name) if isinstance(item, dict) else None)
+            kind = fields.get(api_name) or self._free_map(api_name, item, f"{table}__{prefix}{column}")
             for name, placed in self._placed(column, kind, item, table, prefix, depth):
                 if name == column or kind is not None:
                     shaped[name] = placed
@@ -103,14 +108,24 @@ class RowShaper:
         for name, placed in misfits:
             while name in shaped:
                 name += "_2"
+                name += self._types.suffix(table, prefix + name, free_scalar(placed)[0])
             shaped[name] = placed
         return shaped
+
+    def _free_map(self, api_name: str, value: Any, child: str) -> Field | None:
+        """The map that a field is by its name, with the types of its columns settled whatever comes first."""
+        kind = FREE_MAPS.get(api_name)
+        if kind is None or not isinstance(value, (dict, list)):
+            return None
+        for column, data_type in columns({"map": kind})["map",].items():
+            self._types.settle(child, column, data_type)
+        return kind if isinstance(value, dict) else None
 
     def _columns_for(
         self, value: Row, fields: Mapping[str, Field], place: str, reserved: frozenset[str]
     ) -> list[tuple[str, str]]:
         """The column of every field of an object, no two the same. Documented fields come first."""
-        shape = (place, tuple(value))
+        shape = (place, reserved, tuple(value))
         if shape not in self._names:
             self._names[shape] = _names(value, fields, reserved)
         return self._names[shape]
@@ -125,7 +140,7 @@ class RowShaper:
             read, is_all = read_scalar(kind.data_type, value)
             return [(column, read)] if is_all else [(column, read), (column + "_text", as_text(value))]
         if isinstance(kind, Configuration):
-            fits = isinstance(value, (dict, list))
+            fits = is_storable_json(value)
             return [(column, clean(value))] if fits else [(column + "_text", as_text(value))]
         if isinstance(kind, Object) and isinstance(value, dict):
             return [(column, self._object(value, kind.fields, *inside))]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import quote
 
 from hyperstudy_source.client import Client
@@ -125,17 +126,27 @@ class Scopes:
         if named and (not self.experiment_ids or named[0] in self.experiment_ids):
             return str(named[0])
         for experiment_id in self.experiment_ids or [str(row["id"]) for row in self.listed]:
-            pages = self.client.pages(f"/data/rooms/experiment/{quote(experiment_id, safe='')}", limit=1000)
-            if any(row.get("id") == room_id for page in pages for row in page.rows):
+            if room_id in self._rooms_of(experiment_id):
                 return experiment_id
         raise SettingError(
             f"Room {room_id!r} is in no experiment that the key can read. Check the id, or name its experiment too.")
+
+    def _rooms_of(self, experiment_id: str) -> set[Any]:
+        """Ids of an experiment's rooms; none where the key may not see them."""
+        pages = self.client.pages(f"/data/rooms/experiment/{quote(experiment_id, safe='')}", limit=1000)
+        try:
+            return {row.get("id") for page in pages for row in page.rows}
+        except (Forbidden, NotFound):
+            return set()
 
 
 def listed_ids(value: str | Sequence[str] | None) -> tuple[str, ...]:
     """Ids given as one or several; duplicates and surrounding space removed."""
     ids = [value] if isinstance(value, str) else list(value or ())
-    return tuple(dict.fromkeys(text for text in (str(item).strip() for item in ids) if text))
+    given = tuple(dict.fromkeys(text for text in (str(item).strip() for item in ids) if text))
+    if any(text in (".", "..") for text in given):
+        raise SettingError("'.' and '..' are no ids. Copy the id from the experiment's address in the dashboard.")
+    return given
 
 
 def participants_in_rooms(value: str | Sequence[str] | None) -> tuple[tuple[str, str], ...]:

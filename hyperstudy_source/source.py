@@ -15,7 +15,7 @@ from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
 from hyperstudy_source.client import Client
-from hyperstudy_source.cursors import FAR_FUTURE, FAR_PAST
+from hyperstudy_source.cursors import FAR_FUTURE, FAR_PAST, MARGIN
 from hyperstudy_source.data_types import DATA_TYPES, DataType
 from hyperstudy_source.endpoints import MADE_OF, PART_OF_EVENTS, READ_BY, room_variables
 from hyperstudy_source.envelope import Row
@@ -66,6 +66,7 @@ def hyperstudy_source(
 def backfill_bounds(start: str | datetime | None, end: str | datetime | None) -> Bounds:
     """The bounds of a backfill, in UTC, or two None where none is asked for.
 
+    Two equal bounds are one moment, a little widened, since dlt takes an interval of no length for none.
     Raises `SettingError` for a time that cannot be read and for a start after the end.
     """
     if not start and not end:
@@ -74,7 +75,7 @@ def backfill_bounds(start: str | datetime | None, end: str | datetime | None) ->
     last = _time("end_time", end) if end else FAR_FUTURE
     if first > last:
         raise SettingError(f"start_time {first.isoformat()} is after end_time {last.isoformat()}. Swap them.")
-    return first, last
+    return first, max(last, first + MARGIN)
 
 
 def _time(option: str, value: str | datetime) -> datetime:

@@ -18,6 +18,8 @@ from hyperstudy_source.redaction import DROPPED_FIELDS, without_signed_links
 
 LARGEST_INTEGER = 2**63 - 1
 """What a `bigint` holds on every destination."""
+DEEPEST_JSON = 100
+"""Levels of a JSON column; the writers of some destinations stop soon after."""
 PLAUSIBLE_EPOCH_MS = (10**11, 10**13)
 """1973 to 2286: within it, a number in a field of times is ms since 1970."""
 
@@ -48,6 +50,17 @@ def clean(value: Any) -> Any:
     return value
 
 
+def is_storable_json(value: Any) -> bool:
+    """Whether a value is an object or a list that is shallow enough for every JSON writer on its way."""
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(DEEPEST_JSON):
+        if not level:
+            break
+        level = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer)
+                 if isinstance(inner, (dict, list))]
+    return isinstance(value, (dict, list)) and not level
+
+
 def is_dropped(api_name: str) -> bool:
     """Whether a field of this name holds a signed link and nothing else."""
     return "ownload" in api_name and column_name(api_name) in DROPPED_FIELDS
@@ -59,7 +72,10 @@ def as_text(value: Any) -> str:
         return clean_text(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return json.dumps(clean(value), ensure_ascii=False)
+    try:
+        return json.dumps(clean(value), ensure_ascii=False)
+    except RecursionError:
+        return without_signed_links(json.dumps(value))
 
 
 def read_scalar(data_type: ScalarType, value: Any) -> tuple[Any, bool]:
@@ -112,7 +128,8 @@ def _timestamp(value: Any) -> tuple[Any, bool]:
     if isinstance(value, str) and (match := _TIME.fullmatch(value)):
         day, clock, fraction, zone = match.groups()
         exact = clock is not None and not (fraction or "")[6:].strip("0")
-        return _moment(day, clock or "00:00", (fraction or "0")[:6], zone), exact
+        moment = _moment(day, clock or "00:00", (fraction or "0")[:6], zone)
+        return moment, exact and moment is not None
     low, high = PLAUSIBLE_EPOCH_MS
     if isinstance(value, (int, float)) and not isinstance(value, bool) and low < value < high:
         return _EPOCH + timedelta(milliseconds=value), False
@@ -143,7 +160,11 @@ def digest(row: Mapping[str, Any], fields: tuple[str, ...] = ()) -> str:
     The same for `45` and `45.0`, for null and absent, and whether or not the row names its experiment.
     """
     told = {k: row.get(k) for k in fields} if fields else {k: v for k, v in row.items() if k != "experimentId"}
-    text = json.dumps(_canonical(told), sort_keys=True, separators=(",", ":"), default=str)
+    try:
+        told = _canonical(told)
+    except RecursionError:
+        told = {k: as_text(v) for k, v in told.items()}
+    text = json.dumps(told, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
