@@ -16,6 +16,7 @@ from dlt.common.configuration.exceptions import ConfigurationException
 from dlt.common.destination.exceptions import DestinationException
 from dlt.common.exceptions import DltException
 from dlt.destinations.job_client_impl import SqlJobClientBase
+from dlt.pipeline.exceptions import PipelineStepFailed
 
 from hyperstudy_source.data_types import DATA_TYPES
 from hyperstudy_source.errors import DestinationError, HyperStudyError, SettingError
@@ -98,7 +99,9 @@ def load(pipeline: dlt.Pipeline, data_types: Iterable[str] | None = None, **sour
             _create_child_tables(pipeline)
             after = _row_counts(pipeline)
         except DltException as failure:
-            raise _explained(failure, pipeline) from None
+            error = _explained(failure, pipeline)
+            unforeseen = type(error) is HyperStudyError
+            raise error from failure if unforeseen else None
     return _report(pipeline, source.selected_resources, before, after, notes, time.monotonic() - started)
 
 
@@ -177,6 +180,10 @@ def _explained(failure: DltException, pipeline: dlt.Pipeline) -> HyperStudyError
             "Set it in .dlt/config.toml, in .dlt/secrets.toml or as an environment variable.")
     destination = pipeline.destination.destination_name if pipeline.destination else "none"
     reason = next((cause for cause in reversed(causes) if isinstance(cause, DestinationException)), causes[-1])
+    if isinstance(failure, PipelineStepFailed) and failure.step == "extract" and reason is causes[-1]:
+        return HyperStudyError(
+            f"Reading failed for a reason that is not foreseen ({type(reason).__name__}: "
+            f"{without_secrets(_first_lines(reason))}). Nothing was loaded. Please report it with this text.")
     return DestinationError(
         f"Loading into {destination} failed: {without_secrets(_first_lines(reason))} Check that the destination can be "
         "written and that nothing else has it open, then run again; what was read is kept and loaded first.")
