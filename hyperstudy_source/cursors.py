@@ -13,6 +13,7 @@ from datetime import datetime, timedelta, timezone
 import dlt
 
 from hyperstudy_source.envelope import Page
+from hyperstudy_source.errors import SettingError
 from hyperstudy_source.values import read_time
 
 FAR_PAST = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -55,13 +56,24 @@ def window(cursor: dlt.sources.incremental[datetime], positions: Sequence[Positi
 
     An interval of no length, as schedulers give for a run by hand, binds nothing.
     """
-    if cursor.end_value is not None and cursor.end_value != cursor.initial_value:
-        return Window(cursor.initial_value, cursor.end_value, bound=True)
+    first, last = _bound(cursor.initial_value), _bound(cursor.end_value)
+    if last is not None and last != first:
+        return Window(first, last, bound=True)
     lasts = [read_time(cursors.get(key)) for cursors in positions]
     known = [last for last in lasts if last is not None]
     if not known or len(known) < len(lasts):
-        return Window(None if cursor.end_value else cursor.initial_value, None, bound=False)
+        return Window(None if last else first, None, bound=False)
     return Window(min(known) - timedelta(seconds=float(cursor.lag or 0)), None, bound=False)
+
+
+def _bound(value: datetime | str | None) -> datetime | None:
+    """A bound of the incremental; dlt hands on what its configuration holds, which may be text."""
+    if value is None or isinstance(value, datetime):
+        return value
+    moment = read_time(value)
+    if moment is None:
+        raise SettingError(f"A cursor's bound is {value!r}, which is no time. Give ISO 8601, such as 2024-06-15.")
+    return moment
 
 
 class Progress:

@@ -140,7 +140,8 @@ EXPERIMENT: dict[str, Field] = {
     "roles": MapOf(Object({"name": TEXT, "participantCount": COUNT, "mode": TEXT, "personaId": TEXT})),
     "globalComponents": MapOf(CONFIGURATION), "variables": MapOf(ANY), "instructionsPages": ListOf(FREE),
     "postExperimentQuestionnaire": Object({"enabled": FLAG, "questions": ListOf(FREE)}),
-    "waitingRoomConfig": CONFIGURATION, "disconnectTimeout": NUMBER,
+    "waitingRoomConfig": Object({"maxWaitTimeMs": NUMBER, "countdownTimeMs": NUMBER}),
+    "disconnectTimeout": Object({"enabled": FLAG, "durationMs": NUMBER, "autoReconnectDelay": NUMBER}),
 }
 
 _ALL = (

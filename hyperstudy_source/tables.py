@@ -1,7 +1,7 @@
 """A data type as a table of dlt: its hints, its child tables, and its rows with key and place filled in.
 
 What surprises: dlt creates child tables when their first row comes; `declare` puts them into the schema before that,
-with dlt's own columns, so that they can be created empty.
+with dlt's own columns, so that `loading.load` can create them empty.
 """
 
 from __future__ import annotations

@@ -26,8 +26,7 @@ def event(study: Study, name: str, seconds: float, experiment_id: str = "exp_1",
 
 def states(pipeline: dlt.Pipeline) -> dict[str, Any]:
     """What the state keeps of each resource."""
-    sources: dict[str, Any] = dict(pipeline.state)["sources"]
-    found: dict[str, Any] = sources["hyperstudy"]["resources"]
+    found: dict[str, Any] = pipeline.state["sources"]["hyperstudy"]["resources"]
     return found
 
 
@@ -132,7 +131,7 @@ def test_a_backfill_loads_its_window_with_both_ends_and_leaves_the_cursors_alone
     api = serve(study := small_study("exp_1"), Behaviour(start_time=bound, end_time=bound))
     for number in range(5):
         event(study, f"e{number}", number)
-    window = {"start_time": at(1), "end_time": at(3)}
+    window: dict[str, Any] = {"start_time": at(1), "end_time": at(3)}
     run(pipeline, api, "events", "questionnaire", **window)
     assert ids(pipeline) == ["e1", "e2", "e3"]
     assert cursors(pipeline) == cursors(pipeline, "questionnaire") == {}
@@ -151,7 +150,7 @@ def test_a_backfill_loads_its_window_with_both_ends_and_leaves_the_cursors_alone
     ({"start_time": at(2), "end_time": at(2)}, ["e2"]),
 ], ids=["start only", "end only", "one moment"])
 def test_a_backfill_may_be_open_on_one_side_or_a_moment(
-    window: dict[str, str], wanted: list[str], serve: Serve, pipeline: dlt.Pipeline
+    window: dict[str, Any], wanted: list[str], serve: Serve, pipeline: dlt.Pipeline
 ) -> None:
     api = serve(study := small_study("exp_1"))
     for number in range(4):
