@@ -15,16 +15,25 @@ from dlt.common.configuration.container import Container
 from dlt.common.data_types import TDataType
 from dlt.common.destination.capabilities import DestinationCapabilitiesContext
 from dlt.common.schema import Schema
-from dlt.common.schema.typing import TColumnSchema, TTableSchema, TTableSchemaColumns
+from dlt.common.schema.typing import (
+    TColumnSchema,
+    TFileFormat,
+    TLoaderMergeStrategy,
+    TTableSchema,
+    TTableSchemaColumns,
+)
 from dlt.common.schema.utils import new_table
 
 from hyperstudy_source.data_types import DataType
+from hyperstudy_source.errors import SettingError
 from hyperstudy_source.fields import column_name, columns
 from hyperstudy_source.redaction import bare_link
 from hyperstudy_source.rows import ColumnTypes, Row, RowShaper
 from hyperstudy_source.scopes import Scope
 from hyperstudy_source.values import digest
 
+MERGE_STRATEGY: TLoaderMergeStrategy = "delete-insert"
+"""Takes rows that come twice in one load, as pages that shift deliver them; `upsert` inserts them twice."""
 _LINKS: TTableSchemaColumns = {
     "_dlt_root_id": {"name": "_dlt_root_id", "data_type": "text", "nullable": False, "root_key": True},
     "_dlt_parent_id": {"name": "_dlt_parent_id", "data_type": "text", "nullable": False, "parent_key": True},
@@ -42,7 +51,7 @@ def hints(data_type: DataType) -> dict[str, Any]:
     return {
         "name": data_type.name,
         "primary_key": list(data_type.key_columns),
-        "write_disposition": {"disposition": "merge", "strategy": "delete-insert"},
+        "write_disposition": {"disposition": "merge", "strategy": MERGE_STRATEGY},
         "columns": {name: _column(name, kind) for name, kind in declared.items()},
         "selected": data_type.selected,
     }
@@ -73,23 +82,34 @@ def _column(name: str, data_type: str) -> TColumnSchema:
     return {"name": name, "data_type": cast(TDataType, data_type)}
 
 
-def table_format() -> str | None:
+def _capabilities() -> DestinationCapabilitiesContext | None:
+    """What the destination of the current run can do."""
+    return Container()[DestinationCapabilitiesContext] if DestinationCapabilitiesContext in Container() else None
+
+
+def _file_format(destination: DestinationCapabilitiesContext | None) -> TFileFormat | None:
     """`parquet` where the destination would else take rows as SQL text, which is many times slower.
 
     A destination that chooses by itself, as Postgres does by the drivers that it finds, is left to it.
     """
-    if DestinationCapabilitiesContext not in Container():
+    if destination is None or destination.loader_file_format_selector:
         return None
-    capabilities = Container()[DestinationCapabilitiesContext]
-    by_statements = (
-        capabilities.preferred_loader_file_format == "insert_values" and not capabilities.loader_file_format_selector)
-    return "parquet" if by_statements and "parquet" in capabilities.supported_loader_file_formats else None
+    by_statements = destination.preferred_loader_file_format == "insert_values"
+    return "parquet" if by_statements and "parquet" in destination.supported_loader_file_formats else None
 
 
 def opening() -> Any:
-    """The first item of every resource: creates its table, also if no row follows."""
+    """The first item of every resource: creates its table, also if no row follows.
+
+    Raises `SettingError` where the destination cannot merge: dlt would append there, and double rows in silence.
+    """
+    destination = _capabilities()
+    if destination and MERGE_STRATEGY not in (destination.supported_merge_strategies or ()):
+        raise SettingError(
+            "The destination cannot replace rows, so a second run would double them. Nothing was read. Choose a "
+            "database, such as duckdb, postgres, bigquery or snowflake, and export files from there.")
     return dlt.mark.with_hints(
-        dlt.mark.materialize_table_schema(), dlt.mark.make_hints(file_format=table_format()))  # type: ignore[arg-type]
+        dlt.mark.materialize_table_schema(), dlt.mark.make_hints(file_format=_file_format(destination)))
 
 
 class TableRows:

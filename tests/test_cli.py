@@ -147,6 +147,15 @@ def test_bad_configuration_gives_one_sentence(
     assert said in done.stderr
 
 
+def test_a_destination_that_would_double_rows_is_refused_before_any_request(
+        dlt_command: Dlt, serve: Callable[..., StandIn], tmp_path: Path) -> None:
+    api = serve(small_study())
+    bucket = {"DESTINATION__FILESYSTEM__BUCKET_URL": str(tmp_path / "bucket")}
+    done = dlt_command("pipeline", "hyperstudy", "run", "--destination", "filesystem", **access(api) | bucket)
+    assert (done.returncode, api.requests) == (1, [])
+    assert "Error: The destination cannot replace rows, so a second run would double them." in done.stderr
+
+
 def test_without_a_key_the_command_says_where_to_set_one(dlt_command: Dlt) -> None:
     done = dlt_command("pipeline", "hyperstudy", "run")
     assert done.returncode == 1
