@@ -84,7 +84,10 @@ def _column(name: str, data_type: str) -> TColumnSchema:
 
 def _capabilities() -> DestinationCapabilitiesContext | None:
     """What the destination of the current run can do."""
-    return Container()[DestinationCapabilitiesContext] if DestinationCapabilitiesContext in Container() else None
+    container = Container()
+    if DestinationCapabilitiesContext not in container:
+        return None
+    return container[DestinationCapabilitiesContext]
 
 
 def _file_format(destination: DestinationCapabilitiesContext | None) -> TFileFormat | None:
