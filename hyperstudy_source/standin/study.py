@@ -10,12 +10,12 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-Scope = Literal["experiment", "room", "participant"]
+from hyperstudy_source.data_types import DATA_TYPES, ScopeKind
+
+Scope = ScopeKind
 Json = dict[str, Any]
-
-ANYWHERE: tuple[Scope, ...] = ("experiment", "room", "participant")
 
 
 @dataclass(frozen=True)
@@ -25,28 +25,21 @@ class Table:
     name: str
     path: str
     permission: str
-    scopes: tuple[Scope, ...] = ANYWHERE
-    time_field: str | None = "timestamp"
+    scopes: tuple[Scope, ...]
+    time_field: str | None
 
+
+SORTED_BY = {"recordings": "startTime", "agent_decisions": "timestamp"}
+"""The order of rows, and what times filter on, where the data type has no cursor."""
 
 TABLES: dict[str, Table] = {
-    table.name: table
-    for table in (
-        Table("events", "events", "read:events"),
-        Table("recordings", "recordings", "read:recordings", time_field="startTime"),
-        Table("chat", "chat", "read:chat"),
-        Table("videochat", "videochat", "read:videochat"),
-        Table("sync", "sync", "read:sync"),
-        Table("ratings_continuous", "ratings/continuous", "read:ratings"),
-        Table("ratings_sparse", "ratings/sparse", "read:ratings"),
-        Table("eyetracking", "eyetracking", "read:events"),
-        Table("components", "components", "read:components", time_field=None),
-        Table("participants", "participants", "read:events", ("experiment", "room"), time_field=None),
-        Table("rooms", "rooms", "read:events", ("experiment",), time_field=None),
-        Table("agent_decisions", "agent-decisions", "read:events", ("experiment", "room")),
-        Table("agent_runs", "agent-runs", "read:events", ("experiment",), time_field=None),
-    )
+    each.name: Table(
+        each.name, each.path.removeprefix("/data/"), each.permission, each.scopes,
+        each.cursor or SORTED_BY.get(each.name))
+    for each in DATA_TYPES.values()
+    if "experiment" in each.scopes and not each.derived_from
 }
+"""The data types of which a study holds rows."""
 
 
 class Row(dict[str, Any]):
