@@ -11,13 +11,12 @@ import re
 from urllib.parse import SplitResult, urlsplit
 
 from hyperstudy_source.errors import SettingError
-from hyperstudy_source.redaction import without_secrets
+from hyperstudy_source.redaction import API_KEY, without_secrets
 
 PRODUCTION_URL = "https://api.hyperstudy.io/api/v3"
 KEY_VARIABLE = "HYPERSTUDY_API_KEY"
 URL_VARIABLE = "HYPERSTUDY_BASE_URL"
 
-_KEY = re.compile(r"hst_(live|test)_[A-Za-z0-9_-]+")
 _WHERE_THE_KEY_GOES = (
     "Set it as the environment variable HYPERSTUDY_API_KEY or SOURCES__HYPERSTUDY__API_KEY, or as api_key under "
     "[sources.hyperstudy] in .dlt/secrets.toml."
@@ -37,7 +36,7 @@ def found_key(api_key: str | None) -> str:
         raise SettingError(
             "The API key is masked: it was copied from the dashboard's list, which shows only its beginning. Make a "
             f"new key and copy it when it is shown. {_WHERE_THE_KEY_GOES}")
-    if not _KEY.fullmatch(key):
+    if not API_KEY.fullmatch(key):
         raise SettingError(
             f"The API key ({len(key)} characters) does not look like one: keys start with hst_live_ or hst_test_, "
             f"followed by letters and digits. {_WHERE_THE_KEY_GOES}")

@@ -9,12 +9,15 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlt.common.configuration import plugins
 
 if TYPE_CHECKING:
     import dlt
+
+    from hyperstudy_source.loading import LoadReport
 
 DEFAULT_NAME = "hyperstudy"
 DEFAULT_DATASET = "hyperstudy_data"
@@ -63,7 +66,7 @@ class RunCommand:
             print(f"Error: {error}", file=sys.stderr)
             status = FAILED
         except KeyboardInterrupt:
-            print("Stopped. Nothing is lost: run the same command again.", file=sys.stderr)
+            print("Stopped. What was loaded before is unchanged; run the same command again.", file=sys.stderr)
             status = INTERRUPTED
         if status:
             sys.exit(status)
@@ -100,7 +103,7 @@ def _run(args: argparse.Namespace) -> int:
         _keep_demo_apart(pipeline, args.demo)
         report = load(pipeline, args.data_type, **{name: value for name, value in options.items() if value})
     print(report)
-    print(f"Next: {_next_command(pipeline)}")
+    print(f"Next: {_next_command(report)}")
     return report.exit_status
 
 
@@ -135,10 +138,13 @@ def _keep_demo_apart(pipeline: dlt.Pipeline, demo: bool) -> None:
     pipeline.set_local_state_val(HOLDS_DEMO, demo)
 
 
-def _next_command(pipeline: dlt.Pipeline) -> str:
+def _next_command(report: LoadReport) -> str:
     """A first look at the data, to be typed."""
-    if pipeline.destination and pipeline.destination.destination_name == "duckdb":
-        file = f"{pipeline.pipeline_name}.duckdb"
-        return (f"python -c \"import duckdb; print(duckdb.connect('{file}')"
-                f".sql('from {pipeline.dataset_name}.rooms'))\"")
-    return f"dlt pipeline {pipeline.pipeline_name} info"
+    scheme, _, file = report.destination.partition(":///")
+    if scheme != "duckdb":
+        return f"dlt pipeline {report.pipeline_name} info"
+    path = Path(file)
+    shown = path.name if path.parent == Path.cwd() else path
+    names = [table.name for table in report.tables]
+    table = "rooms" if "rooms" in names else names[0]
+    return f"python -c \"import duckdb; print(duckdb.connect('{shown}').sql('from {report.dataset_name}.{table}'))\""

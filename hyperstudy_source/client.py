@@ -95,7 +95,8 @@ class Client:
                 continue
             if refused:
                 logger.warning(f"{endpoint} does not take {', '.join(sorted(refused))}; it is read without.")
-                self._refused[endpoint] = known | refused
+                with self._lock:
+                    self._refused[endpoint] = self._refused.get(endpoint, set()) | refused
             return page
 
     def pages(

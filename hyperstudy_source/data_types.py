@@ -1,13 +1,13 @@
 """The table of data types: what the HyperStudy V3 API serves, and what each becomes in the database.
 
 Start reading here: resources, columns, documentation, the command's choices and the tests all derive from
-`DATA_TYPES`. A row states facts of the API; an endpoint of another shape is a named function in `source`.
+`DATA_TYPES`. A row states facts of the API; an endpoint of another shape is a named function in `endpoints`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from hyperstudy_source.fields import (
@@ -56,7 +56,7 @@ class DataType:
     key: tuple[Alternatives, ...] = ()
     """What identifies a row within its experiment. Empty: the API gives no key, see `identity`."""
     identity: Alternatives = ()
-    """Without a key: the fields that tell one row from another while the rest changes. Empty: the whole row."""
+    """Without a key: the fields that tell a row from others while the rest changes. Empty: all documented ones."""
     key_where_present: str | None = None
     """Without a guaranteed key: the field that is the key in the rows that have it."""
     cursor: str | None = None
@@ -67,8 +67,8 @@ class DataType:
     """False: loaded only where it is asked for."""
     of_experiment: bool = True
     """Whether a row belongs to one experiment and so has `experiment_id`."""
-    timeout: float = field(default=60.0, repr=False)
-    """How long an answer may take, in s."""
+    timeout: float | None = None
+    """How long an answer may take, in s; None: as long as most."""
 
     def __post_init__(self) -> None:
         if self.cursor and self.cursor not in self.fields:
@@ -79,6 +79,15 @@ class DataType:
         for name in [*named, *filter(None, [self.key_where_present])]:
             if name not in self.fields:
                 raise ValueError(f"{self.name}: the key field {name!r} is not one of its fields")
+
+    @property
+    def told_by(self) -> Alternatives:
+        """Without a key: the fields of which `row_key` is the digest.
+
+        Only documented ones, so that a field that the API grows does not make new rows of old ones; and not those
+        that say where the row is from, since whether a row holds them is not known.
+        """
+        return self.identity or tuple(name for name in self.fields if name not in ("experimentId", "roomId"))
 
     @property
     def key_columns(self) -> tuple[str, ...]:

@@ -13,8 +13,8 @@ from urllib.parse import quote
 import dlt
 
 from hyperstudy_source.data_types import DATA_TYPES, DataType
-from hyperstudy_source.envelope import Row
 from hyperstudy_source.errors import NotFound
+from hyperstudy_source.fields import Row
 from hyperstudy_source.reading import Reader, selected
 from hyperstudy_source.scopes import Scope
 from hyperstudy_source.tables import opening

@@ -11,7 +11,6 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -26,10 +25,9 @@ from hyperstudy_source.errors import (
     RequestRejected,
     ServerFailed,
 )
+from hyperstudy_source.fields import Row
 from hyperstudy_source.redaction import without_secrets
 from hyperstudy_source.values import digest
-
-Row = dict[str, Any]
 
 LONGEST_CODE = 60
 LONGEST_MESSAGE = 300
@@ -84,15 +82,6 @@ class Page:
         stated = _count(_object(self.metadata.get("pagination")).get("nextOffset"))
         return stated if stated and stated > offset else offset + len(self.rows)
 
-    @property
-    def time(self) -> datetime:
-        """The API's clock when it answered, else this machine's."""
-        try:
-            moment = datetime.fromisoformat(str(self.metadata.get("timestamp")).replace("Z", "+00:00"))
-        except ValueError:
-            return datetime.now(timezone.utc)
-        return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
-
 
 def read_page(response: requests.Response, path: str, params: Mapping[str, Any]) -> Page:
     """The page that a response holds.
@@ -124,7 +113,8 @@ def read_page(response: requests.Response, path: str, params: Mapping[str, Any])
 def _error(response: requests.Response, status: int, error: Mapping[str, Any], path: str) -> ApiError:
     code = without_secrets(str(error.get("code") or ""))[:LONGEST_CODE] or None
     said = f"{path} answered {status}" + (f" {code}" if code else "")
-    said += f": {without_secrets(str(error['message']))[:LONGEST_MESSAGE]}" if error.get("message") else "."
+    message = without_secrets(str(error.get("message") or ""))[:LONGEST_MESSAGE].rstrip(". ")
+    said += f": {message}." if message else "."
     if status == 401:
         return KeyRejected(
             f"{said} The key is wrong, expired or revoked. Make a new one and set HYPERSTUDY_API_KEY.",

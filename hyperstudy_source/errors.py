@@ -1,8 +1,8 @@
 """Every error this package raises on purpose; the class says what the caller does next.
 
     HyperStudyError
-    ├── SettingError            fix: an option, the key or the address is wrong; no request was sent
-    ├── DestinationError        fix: the destination cannot be opened or written
+    ├── SettingError            fix: an option, the key or the address is wrong
+    ├── DestinationError        fix: the destination cannot be opened, written, or replace rows
     └── ApiError                the API answered, or did not
         ├── RequestRejected     fix: 400, a parameter is wrong; or an answer that is never acceptable
         ├── KeyRejected         fix: 401, the key is missing, wrong, expired or revoked

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Union
+from typing import Any, Literal, Union
 
 from dlt.common.normalizers.naming.snake_case import NamingConvention
 
@@ -82,6 +82,9 @@ FREE = Object()
 
 ANY_SUFFIXES: Mapping[str, str] = {"text": "_text", "double": "_number", "bool": "_bool"}
 """Where a scalar of each type goes beside a column that is not its own."""
+
+Row = dict[str, Any]
+"""A row as the API sends it, or as a table wants it."""
 
 Path = tuple[str, ...]
 """Steps from the root row to a place in it; a child table is a path of the lists that lead to it."""

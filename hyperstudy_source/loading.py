@@ -81,7 +81,8 @@ def load(pipeline: dlt.Pipeline, data_types: Iterable[str] | None = None, **sour
     """Loads the data types named, or all that are loaded by default, and reports.
 
     `source_options` are those of `hyperstudy_source`.
-    Raises `SettingError` before any request, an `ApiError` or `DestinationError` when nothing of the run was loaded.
+    Raises `SettingError`, `ApiError` or `DestinationError`; whatever was loaded before stays as it is, and the next
+    run goes on from there. A `HyperStudyError` of no narrower class is a defect to report.
     """
     started = time.monotonic()
     names = known_data_types(data_types)
@@ -97,12 +98,11 @@ def load(pipeline: dlt.Pipeline, data_types: Iterable[str] | None = None, **sour
                 pipeline.run()
             pipeline.run(source)
             _create_child_tables(pipeline)
-            after = _row_counts(pipeline)
+            return _report(pipeline, source.selected_resources, before, notes, started)
         except DltException as failure:
             error = _explained(failure, pipeline)
             unforeseen = type(error) is HyperStudyError
             raise error from failure if unforeseen else None
-    return _report(pipeline, source.selected_resources, before, after, notes, time.monotonic() - started)
 
 
 def known_data_types(names: Iterable[str] | None) -> list[str]:
@@ -152,9 +152,9 @@ def _create_child_tables(pipeline: dlt.Pipeline) -> None:
 
 
 def _report(
-    pipeline: dlt.Pipeline, loaded: Mapping[str, Any], before: Mapping[str, int], after: Mapping[str, int],
-    notes: RunNotes, seconds: float,
+    pipeline: dlt.Pipeline, loaded: Mapping[str, Any], before: Mapping[str, int], notes: RunNotes, started: float
 ) -> LoadReport:
+    after = _row_counts(pipeline)
     order = {name: number for number, name in enumerate(DATA_TYPES)}
     names = sorted((name for name in after if name.split("__")[0] in loaded),
                    key=lambda name: (order[name.split("__")[0]], name))
@@ -163,7 +163,7 @@ def _report(
     return LoadReport(
         pipeline_name=pipeline.pipeline_name, dataset_name=str(pipeline.dataset_name), destination=place,
         tables=tuple(TableReport(name, after[name] - before.get(name, 0), after[name]) for name in names),
-        requests=notes.requests, seconds=seconds, notices=tuple(notes.notices),
+        requests=notes.requests, seconds=time.monotonic() - started, notices=tuple(notes.notices),
         remarks=tuple(notes.remarks), new_fields=tuple(sorted(notes.new_fields)))
 
 
@@ -186,7 +186,7 @@ def _explained(failure: DltException, pipeline: dlt.Pipeline) -> HyperStudyError
             f"{without_secrets(_first_lines(reason))}). Nothing was loaded. Please report it with this text.")
     return DestinationError(
         f"Loading into {destination} failed: {without_secrets(_first_lines(reason))} Check that the destination can be "
-        "written and that nothing else has it open, then run again; what was read is kept and loaded first.")
+        "reached and written and that nothing else has it open, then run again. What was loaded before is unchanged.")
 
 
 def _causes(failure: BaseException) -> Sequence[BaseException]:

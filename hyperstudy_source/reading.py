@@ -1,6 +1,6 @@
-"""Reads one data type in every scope of a run, and hands its rows on page by page.
+"""Reads one data type in every scope of a run.
 
-Types with a cursor are read in windows of time, ascending; all others whole. A row is never held longer than its page.
+Types with a cursor are read in windows of time, ascending; all others whole. Rows are handed on page by page.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ import dlt
 from dlt.common import logger
 from dlt.common.schema import Schema
 
-from hyperstudy_source.client import Client
+from hyperstudy_source.client import ANSWER_TIMEOUT, Client
 from hyperstudy_source.cursors import Positions, Progress, window
 from hyperstudy_source.data_types import DATA_TYPES, DataType
-from hyperstudy_source.envelope import Page, Row
+from hyperstudy_source.envelope import Page
 from hyperstudy_source.errors import ApiError
+from hyperstudy_source.fields import Row
 from hyperstudy_source.scopes import Scope, Scopes, explained
 from hyperstudy_source.tables import TableRows, opening
 from hyperstudy_source.values import read_time
@@ -145,7 +146,7 @@ class Reading:
     ) -> Iterator[Page]:
         """The pages of any endpoint; an error of the API names the data type and the scope."""
         try:
-            for page in self._client.pages(path, params, timeout=self.data_type.timeout, limit=limit):
+            for page in self._client.pages(path, params, timeout=self.data_type.timeout or ANSWER_TIMEOUT, limit=limit):
                 for warning in page.warnings:
                     self.notes.notice(f"{scope or path}: the API warns, rows may be missing: {warning}")
                 yield page

@@ -11,7 +11,7 @@ import re
 DROPPED_FIELDS = frozenset({"download_url"})
 """Fields, by column name, that hold a signed link and nothing else: `downloadUrl` of recordings."""
 
-_KEY = re.compile(r"hst_(?:live|test)_[A-Za-z0-9_-]+")
+API_KEY = re.compile(r"hst_(?:live|test)_[A-Za-z0-9_-]+")
 _IN_QUERY = r"""(?:\\u[0-9a-fA-F]{4}|\\/|[^\s"'<>\\])"""
 """A character of a link, also as JSON within JSON writes it."""
 _SIGNATURE = "X-Goog-Signature|X-Goog-Credential|X-Amz-Signature|X-Amz-Credential|Signature|AWSAccessKeyId|sig"
@@ -29,7 +29,7 @@ def without_signed_links(text: str) -> str:
 
 def without_secrets(text: str) -> str:
     """The text without API keys and without the queries of signed links."""
-    return _KEY.sub("hst_…", without_signed_links(text))
+    return API_KEY.sub("hst_…", without_signed_links(text))
 
 
 def bare_link(link: str) -> str:

@@ -22,13 +22,12 @@ from hyperstudy_source.fields import (
     ListOf,
     MapOf,
     Object,
+    Row,
     Scalar,
     column_name,
     columns,
 )
 from hyperstudy_source.values import as_text, clean, free_scalar, is_dropped, is_storable_json, read_scalar
-
-Row = dict[str, Any]
 
 DEEPEST = 12
 """Levels of lists and objects that become columns and child tables; what lies deeper is kept as JSON text."""

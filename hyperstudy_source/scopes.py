@@ -13,11 +13,15 @@ from urllib.parse import quote
 
 from hyperstudy_source.client import Client
 from hyperstudy_source.data_types import DATA_TYPES, DataType, ScopeKind
-from hyperstudy_source.envelope import Row
 from hyperstudy_source.errors import ApiError, Forbidden, NotFound, SettingError
+from hyperstudy_source.fields import Row
 
 EXPERIMENTS_PAGE = 50
 """Rows of a page of `GET /experiments`: its default, and the only size known to be accepted."""
+
+
+ROOMS_PAGE = 1000
+"""Rows of a page of `GET /data/rooms`: its default."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,7 @@ class Scopes:
 
     def _rooms_of(self, experiment_id: str) -> set[Any]:
         """Ids of an experiment's rooms; none where the key may not see them."""
-        pages = self.client.pages(f"/data/rooms/experiment/{quote(experiment_id, safe='')}", limit=1000)
+        pages = self.client.pages(f"/data/rooms/experiment/{quote(experiment_id, safe='')}", limit=ROOMS_PAGE)
         try:
             return {row.get("id") for page in pages for row in page.rows}
         except (Forbidden, NotFound):
@@ -168,7 +172,7 @@ def explained(error: ApiError, data_type: DataType, scope: Scope | None) -> ApiE
                 "to view and export the experiment. Nothing was loaded. Give the key the permission, or leave the "
                 "data type or the experiment out.")
     elif isinstance(error, NotFound):
-        text = (f"There is no {scope or data_type.path} that the key can see ({error}) Nothing was loaded. Check the "
+        text = (f"There is no {scope or data_type.name} that the key can see. {error} Nothing was loaded. Check the "
                 "id; data of another organisation needs organization_id.")
     else:
         return error

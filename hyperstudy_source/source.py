@@ -1,7 +1,7 @@
 """The dlt source: one resource per data type, made from the table of data types.
 
-Endpoints of another shape than `/data/{type}/{scope}/{scope id}` are named functions. No request is made before dlt
-extracts. Python types of the options are spelled for dlt, which reads them at run time to resolve the configuration.
+Endpoints of another shape than `/data/{type}/{scope}/{scope id}` are functions of `endpoints`. No request is made
+before dlt extracts. The types of the options are spelled for dlt, which reads them to resolve the configuration.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from hyperstudy_source.client import Client
 from hyperstudy_source.cursors import FAR_FUTURE, FAR_PAST, MARGIN
 from hyperstudy_source.data_types import DATA_TYPES, DataType
 from hyperstudy_source.endpoints import MADE_OF, PART_OF_EVENTS, READ_BY, room_variables
-from hyperstudy_source.envelope import Row
 from hyperstudy_source.errors import SettingError
-from hyperstudy_source.fields import column_name
+from hyperstudy_source.fields import Row, column_name
 from hyperstudy_source.reading import Reader
 from hyperstudy_source.scopes import Scopes, listed_ids, participants_in_rooms
 from hyperstudy_source.tables import declare, hints, opening

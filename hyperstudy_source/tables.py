@@ -25,10 +25,10 @@ from dlt.common.schema.typing import (
 from dlt.common.schema.utils import new_table
 
 from hyperstudy_source.data_types import DataType
-from hyperstudy_source.errors import SettingError
-from hyperstudy_source.fields import column_name, columns
+from hyperstudy_source.errors import DestinationError
+from hyperstudy_source.fields import Row, column_name, columns
 from hyperstudy_source.redaction import bare_link
-from hyperstudy_source.rows import ColumnTypes, Row, RowShaper
+from hyperstudy_source.rows import ColumnTypes, RowShaper
 from hyperstudy_source.scopes import Scope
 from hyperstudy_source.values import digest
 
@@ -104,11 +104,11 @@ def _file_format(destination: DestinationCapabilitiesContext | None) -> TFileFor
 def opening() -> Any:
     """The first item of every resource: creates its table, also if no row follows.
 
-    Raises `SettingError` where the destination cannot merge: dlt would append there, and double rows in silence.
+    Raises `DestinationError` where the destination cannot merge: dlt would append there, and double rows in silence.
     """
     destination = _capabilities()
     if destination and MERGE_STRATEGY not in (destination.supported_merge_strategies or ()):
-        raise SettingError(
+        raise DestinationError(
             "The destination cannot replace rows, so a second run would double them. Nothing was read. Choose a "
             "database, such as duckdb, postgres, bigquery or snowflake, and export files from there.")
     return dlt.mark.with_hints(
@@ -153,8 +153,8 @@ class TableRows:
         return shaped
 
     def _row_key(self, row: Mapping[str, Any], twins: Counter[str]) -> str:
-        """A digest of the row; identical rows are told apart by their number among them."""
-        key = digest(row, self._data_type.identity)
+        """A digest of what tells the row; rows that it does not tell apart have their number among them behind it."""
+        key = digest(row, self._data_type.told_by)
         number = twins[key]
         twins[key] += 1
         return f"{key}_{number}" if number else key

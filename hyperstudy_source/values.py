@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -154,12 +154,12 @@ def read_time(value: Any) -> datetime | None:
     return moment
 
 
-def digest(row: Mapping[str, Any], fields: tuple[str, ...] = ()) -> str:
+def digest(row: Mapping[str, Any], fields: Iterable[str] | None = None) -> str:
     """What a row is told by: 32 hexadecimal characters, of the fields named or else of the whole row.
 
-    The same for `45` and `45.0`, for null and absent, and whether or not the row names its experiment.
+    The same for `45` and `45.0`, and for null and absent.
     """
-    told = {k: row.get(k) for k in fields} if fields else {k: v for k, v in row.items() if k != "experimentId"}
+    told = dict(row) if fields is None else {k: row.get(k) for k in fields}
     try:
         told = _canonical(told)
     except RecursionError:

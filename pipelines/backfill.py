@@ -3,13 +3,14 @@
 Cursors are neither read nor moved, rows that are there already are replaced, so it can be repeated at any time.
 """
 
+import argparse
 import sys
 from collections.abc import Iterator
 from datetime import date
 
 import dlt
 
-from hyperstudy_source import load
+from hyperstudy_source import HyperStudyError, load
 
 
 def months(first: date, last: date) -> Iterator[tuple[date, date]]:
@@ -21,9 +22,20 @@ def months(first: date, last: date) -> Iterator[tuple[date, date]]:
         start = end
 
 
+def month(text: str) -> date:
+    """The first day of a month that is written as 2024-06."""
+    return date.fromisoformat(f"{text}-01")
+
+
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("first", type=month, help="such as 2024-06")
+    parser.add_argument("last", type=month, help="such as 2024-09; included")
+    asked = parser.parse_args()
     pipeline = dlt.pipeline("hyperstudy", destination="duckdb", dataset_name="hyperstudy_data")
-    first, last = (date.fromisoformat(f"{month}-01") for month in sys.argv[1:3])
-    for start, end in months(first, last):
-        report = load(pipeline, ["events", "ratings_continuous"], start_time=str(start), end_time=str(end))
+    for start, end in months(asked.first, asked.last):
+        try:
+            report = load(pipeline, start_time=str(start), end_time=str(end))
+        except HyperStudyError as error:
+            sys.exit(f"Error in {start:%Y-%m}: {error}")
         print(f"{start:%Y-%m}\n{report}\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 
 from hyperstudy_source.standin import Behaviour, StandIn, Study, demo_study
 
-OURS = ("HYPERSTUDY_", "SOURCES__", "DESTINATION__", "PIPELINES__", "RUNTIME__", "LOAD__", "NORMALIZE__")
+OURS = ("HYPERSTUDY_", "DLT_", "SOURCES__", "DESTINATION__", "CREDENTIALS", "PIPELINES__", "RUNTIME__", "EXTRACT__",
+        "NORMALIZE__", "LOAD__", "SCHEMA__", "DATA_WRITER__")
 
 
 @pytest.fixture(autouse=True)
@@ -36,16 +38,12 @@ def study() -> Study:
 @pytest.fixture
 def serve() -> Iterator[Callable[..., StandIn]]:
     """Starts stand-ins: `serve(study, behaviour, ...)`."""
-    running: list[StandIn] = []
+    with ExitStack() as running:
 
-    def start(study: Study, behaviour: Behaviour | None = None, **options: Any) -> StandIn:
-        server = StandIn(study, behaviour or Behaviour(), **options).__enter__()
-        running.append(server)
-        return server
+        def start(study: Study, behaviour: Behaviour | None = None, **options: Any) -> StandIn:
+            return running.enter_context(StandIn(study, behaviour, **options))
 
-    yield start
-    for server in running:
-        server.__exit__(None, None, None)
+        yield start
 
 
 @pytest.fixture

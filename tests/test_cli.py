@@ -204,7 +204,7 @@ def test_no_key_stands_in_what_a_run_leaves_behind(
     assert left == []
 
 
-def test_every_option_of_the_contract_is_there() -> None:
+def test_the_options_that_scripts_rely_on_are_there() -> None:
     options = {flag for action in command_parser(RunCommand)._actions for flag in action.option_strings}
     assert options >= {"--destination", "--dataset-name", "--experiment", "--room", "--participant", "--data-type",
                        "--start-time", "--end-time", "--demo"}
@@ -227,6 +227,7 @@ def test_the_backfill_script_reads_month_by_month(serve: Callable[..., StandIn],
     api = serve(small_study())
     done = run_script("backfill", api, tmp_path, "2024-05", "2024-06")
     assert done.returncode == 0, done.stderr
+    assert all("endTime" in request.params for request in api.seen("/data/events/experiment/exp_1"))
     starts = [request.params["startTime"] for request in api.seen("/data/events/experiment/exp_1")]
     assert starts == ["2024-04-30T23:59:59.999Z", "2024-05-31T23:59:59.999Z"]
     state = json.loads((tmp_path / "dlt" / "pipelines" / "hyperstudy" / "state.json").read_text())

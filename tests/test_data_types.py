@@ -62,7 +62,7 @@ def test_a_data_type_says_what_it_is_and_where_it_is_read(data_type: DataType) -
     assert re.fullmatch(r"(/[a-z-]+|/\{id\})+", data_type.path)
     assert data_type.path.startswith("/data/") is bool(data_type.scopes)
     assert data_type.permission in PERMISSIONS
-    assert data_type.timeout >= 60
+    assert data_type.timeout is None or 0 < data_type.timeout <= 300
 
 
 @every_data_type

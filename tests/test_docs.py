@@ -12,6 +12,7 @@ import duckdb
 import pytest
 
 from hyperstudy_source.reference import renewed
+from hyperstudy_source.standin import StandIn, demo_study
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -44,6 +45,33 @@ def test_the_generated_tables_are_those_of_the_code() -> None:
 def test_the_first_command_prints_the_summary_that_is_shown(demo: Path) -> None:
     shown = re.findall(r"```text\n(table .*?)```", README, re.DOTALL)[0]
     assert (demo / "out").read_text().startswith(shown)
+
+
+def test_a_second_run_costs_what_the_readme_says(demo: Path) -> None:
+    first, second = re.findall(r"first run costs (\d+) requests, its second (\d+)", README)[0]
+    assert f"\n{first} requests, " in (demo / "out").read_text()
+    command = [str(Path(sys.executable).parent / "dlt"), "pipeline", "demo", "run", "--demo"]
+    again = subprocess.run(command, cwd=demo, env=environment(demo), capture_output=True, text=True, check=True)
+    assert f"\n{second} requests, " in again.stdout
+
+
+def test_the_python_of_the_readme_loads_what_it_names(tmp_path: Path) -> None:
+    code = re.findall(r"```python\n(import dlt\nfrom hyperstudy_source import load.*?)```", README, re.DOTALL)[0]
+    with StandIn(demo_study()) as api:
+        access = {"HYPERSTUDY_API_KEY": api.api_key, "HYPERSTUDY_BASE_URL": api.base_url}
+        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env={**environment(tmp_path), **access},
+                              capture_output=True, text=True, check=False)
+    named = [line.split()[0] for line in done.stdout.splitlines()[1:3]]
+    assert named == ["events", "ratings_sparse"], done.stderr
+
+
+def test_every_message_of_the_troubleshooting_is_one_of_the_code() -> None:
+    begins = re.findall(r"^\| `([A-Z/][^`]+)` \|", README.split("## Troubleshooting")[1], re.MULTILINE)
+    code = "".join(path.read_text() for path in (ROOT / "hyperstudy_source").glob("*.py"))
+    assert len(begins) == 10
+    for message in begins:
+        fixed = re.sub(r"^/experiments | duckdb.*| bigquery.*| demo.*| \d+$", "", message)
+        assert fixed.split(" experiment")[0] in code, message
 
 
 def test_the_command_that_a_run_suggests_next_shows_rows(demo: Path) -> None:

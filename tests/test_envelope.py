@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -93,16 +92,6 @@ def test_metadata_of_another_shape_is_no_metadata(metadata: Any) -> None:
 ], ids=["list", "text", "empty", "null", "objects"])
 def test_warnings_are_texts(sent: Any, read: list[str]) -> None:
     assert answer({"data": [], "metadata": {"_warnings": sent}}).warnings == read
-
-
-@pytest.mark.parametrize("text", ["2024-06-15T10:00:00.000Z", "2024-06-15T10:00:00", "2024-06-15T12:00:00+02:00"])
-def test_the_time_of_a_page_is_that_of_the_api(text: str) -> None:
-    assert answer({"data": [], "metadata": {"timestamp": text}}).time == datetime(2024, 6, 15, 10, tzinfo=timezone.utc)
-
-
-@pytest.mark.parametrize("metadata", [{}, {"timestamp": "soon"}, {"timestamp": None}], ids=["none", "garbage", "null"])
-def test_without_the_apis_clock_the_time_is_this_machines(metadata: Any) -> None:
-    assert abs(answer({"data": [], "metadata": metadata}).time - datetime.now(timezone.utc)) < timedelta(minutes=1)
 
 
 @pytest.mark.parametrize("in_200", [False, True], ids=["by_status", "inside_a_200"])

@@ -10,6 +10,7 @@ import dlt
 import pytest
 from loaded import Loaded, add, at, new_pipeline, quiet_place, run, small_study
 
+from hyperstudy_source import hyperstudy_source
 from hyperstudy_source.data_types import DATA_TYPES
 from hyperstudy_source.standin import Behaviour, StandIn, Study
 from hyperstudy_source.standin.behaviour import Bound
@@ -314,3 +315,21 @@ def test_the_beginning_of_the_history_can_be_set_as_in_any_dlt_source(
     monkeypatch.setenv("SOURCES__HYPERSTUDY__EVENTS__CURSOR__INITIAL_VALUE", at(1))
     run(pipeline, api, "events")
     assert asked(api, EVENTS) == [at(1 - 0.001)]
+
+
+@pytest.mark.parametrize("name", ["sync", "eyetracking", "videochat", "ratings_continuous", "components"])
+def test_rows_without_a_key_stay_as_many_when_the_api_grows_a_field(
+    name: str, serve: Callable[..., StandIn], pipeline: dlt.Pipeline,
+) -> None:
+    study = Study.empty("exp_1")
+    study.add_room("room_1", experiment_id="exp_1", participants=["user_1"])
+    row = {"participantId": "user_1", "timestamp": "2024-06-15T10:00:00.000Z", "onset": 5, "componentId": "c"}
+    rows = [study.add(name, dict(row), experiment_id="exp_1", room_id="room_1", participant_id="user_1")
+            for _ in range(3)]
+    api = serve(study)
+    for number in range(3):
+        for grown in rows:
+            grown["grown"] = number
+        pipeline.run(hyperstudy_source(api_key=api.api_key, base_url=api.base_url).with_resources(name))
+    table = pipeline.dataset()[name]
+    assert table.select("grown").fetchall() == [(2.0,)] * 3
