@@ -101,7 +101,7 @@ def _run(args: argparse.Namespace) -> int:
             options |= {"api_key": api.api_key, "base_url": api.base_url}
         pipeline = _pipeline(args)
         _keep_demo_apart(pipeline, args.demo)
-        report = load(pipeline, args.data_type, **{name: value for name, value in options.items() if value})
+        report = load(pipeline, args.data_type, **{name: value for name, value in options.items() if value is not None})
     print(report)
     print(f"Next: {_next_command(report)}")
     return report.exit_status

@@ -113,6 +113,8 @@ class Client:
         while True:
             page = self.get(path, {**(params or {}), **paging}, timeout=timeout)
             mark = page.mark
+            if mark and mark == previous and not page.is_paginated:
+                return
             repeats = repeats + 1 if mark and mark == previous else 0
             if repeats > (REPEATED_PAGES if page.offset == offset else 0):
                 raise RequestRejected(
@@ -183,8 +185,9 @@ class _Patience:
         self._started, self._failures = clock(), 0
 
     def is_over(self, state: tenacity.RetryCallState) -> bool:
-        if isinstance(_failure(state), RateLimited):
-            return self._clock() - self._started >= RATE_LIMIT_PATIENCE
+        failure = _failure(state)
+        if isinstance(failure, RateLimited):
+            return self._clock() - self._started + (failure.retry_after or 0) > RATE_LIMIT_PATIENCE
         self._failures += 1
         return self._failures >= ATTEMPTS
 

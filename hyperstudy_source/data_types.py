@@ -33,6 +33,9 @@ ScopeKind = Literal["experiment", "room", "participant"]
 
 EVERY_SCOPE: tuple[ScopeKind, ...] = ("experiment", "room", "participant")
 
+PLACE_FIELDS = frozenset({"experimentId", "roomId"})
+"""Where a row is from; what was asked for says it too."""
+
 Alternatives = tuple[str, ...]
 """API fields of which the first that is present counts."""
 
@@ -59,6 +62,8 @@ class DataType:
     """Without a key: the fields that tell a row from others while the rest changes. Empty: all documented ones."""
     key_where_present: str | None = None
     """Without a guaranteed key: the field that is the key in the rows that have it."""
+    most_rows: int | None = None
+    """How many rows the API gives of one scope at most, whatever there are."""
     cursor: str | None = None
     """The time that `startTime` and `endTime` filter on and that orders the rows. None: always read whole."""
     derived_from: str | None = None
@@ -82,12 +87,11 @@ class DataType:
 
     @property
     def told_by(self) -> Alternatives:
-        """Without a key: the fields of which `row_key` is the digest.
+        """Without a key: the documented fields of which `row_key` is the digest.
 
-        Only documented ones, so that a field that the API grows does not make new rows of old ones; and not those
-        that say where the row is from, since whether a row holds them is not known.
+        Not those that say where the row is from: whether a row holds them may differ from one scope to another.
         """
-        return self.identity or tuple(name for name in self.fields if name not in ("experimentId", "roomId"))
+        return self.identity or tuple(name for name in self.fields if name not in PLACE_FIELDS)
 
     @property
     def key_columns(self) -> tuple[str, ...]:
@@ -175,7 +179,7 @@ _ALL = (
         "rooms", "Rooms: one run of an experiment by its participants", "/data/rooms", "read:events",
         {"id": TEXT, "experimentId": TEXT, "deploymentId": TEXT, "deploymentName": TEXT, "status": TEXT,
          "participantCount": COUNT, "createdAt": TIME, "startTime": TIME, "endTime": TIME, "duration": NUMBER},
-        scopes=("experiment",), key=(("id",),),
+        scopes=("experiment",), key=(("id",),), most_rows=5000,
     ),
     DataType(
         "participants", "Participants, once for every room they were in", "/data/participants",

@@ -47,9 +47,11 @@ def experiments(reader: Reader, data_type: DataType) -> Iterator[Any]:
             continue
         scope = Scope(experiment_id)
         for page in table.at(f"/experiments/{quote(experiment_id, safe='')}", scope=scope):
-            if mark:
+            if mark and page.rows and not page.warnings:
                 seen[experiment_id] = mark
-            yield table.shaped([{**summary, **row} for row in page.rows], scope)
+            if not page.rows:
+                table.notes.notice(f"experiments: the API gives no detail of {scope}.")
+            yield table.shaped([{**summary, **row} for row in page.rows or [{"id": experiment_id}]], scope)
 
 
 def deployments(reader: Reader, data_type: DataType) -> Iterator[Any]:
@@ -62,8 +64,12 @@ def deployments(reader: Reader, data_type: DataType) -> Iterator[Any]:
     for scope in wanted:
         params = {"experimentId": scope.experiment_id} if scope else {}
         for page in table.at("/deployments", params, scope):
-            rows = [row for row in page.rows if not scope or row.get("experimentId") in (None, scope.experiment_id)]
-            yield table.shaped(rows, scope)
+            of_scope = [row for row in page.rows if not scope or _is_in(row, scope)]
+            yield table.shaped(of_scope, scope)
+
+
+def _is_in(row: Row, scope: Scope) -> bool:
+    return str(row.get("experimentId") or scope.experiment_id) == scope.experiment_id
 
 
 def sessions(reader: Reader, data_type: DataType, of_deployments: Sequence[Row]) -> Iterator[Any]:
@@ -77,7 +83,8 @@ def sessions(reader: Reader, data_type: DataType, of_deployments: Sequence[Row])
             continue
         scope = Scope(deployment["experiment_id"])
         for page in table.at(f"/deployments/{quote(deployment_id, safe='')}/sessions", scope=scope):
-            seen[deployment_id] = mark
+            if not page.warnings:
+                seen[deployment_id] = mark
             yield table.shaped([{"deploymentId": deployment_id, **row} for row in page.rows], scope)
 
 
@@ -125,10 +132,12 @@ def room_variables(reader: Reader, rooms: Sequence[Row]) -> Iterator[Any]:
             table.notes.notice(f"variable_writes and variable_timeline of {scope}: the API knows none (404).")
             continue
         for marks in seen:
-            marks[room_id] = mark
+            if not any(page.warnings for page in pages):
+                marks[room_id] = mark
         for page in pages:
             if dropped := page.metadata.get("droppedWrites"):
-                table.notes.remark(f"variable_writes of {scope}: the API dropped {len(dropped)} faulty writes.")
+                number = len(dropped) if isinstance(dropped, list) else dropped
+                table.notes.remark(f"variable_writes of {scope}: the API dropped {number} faulty writes.")
             yield {"scope": scope, "writes": page.rows, "metadata": page.metadata}
 
 
@@ -144,12 +153,17 @@ def variable_timeline(reader: Reader, data_type: DataType, answer: Any) -> Itera
     yield opening()
     if not answer:
         return
-    written = {str(row.get("variable")) for row in answer["writes"]}
-    names = {*map(str, answer["metadata"].get("variableNames") or ()), *written} - data_type.fields.keys()
-    rows = [row for row in answer["metadata"].get("timeline") or () if isinstance(row, dict)]
-    gathered = [{**{name: value for name, value in row.items() if name not in names},
-                 "variables": {name: row[name] for name in row if name in names}} for row in rows]
-    yield reader.reading(data_type).shaped(gathered, answer["scope"])
+    table = reader.reading(data_type)
+    stated, timeline = (answer["metadata"].get(name) or [] for name in ("variableNames", "timeline"))
+    written = [row.get("variable") for row in answer["writes"]]
+    names = {str(name) for name in (*(stated if isinstance(stated, list) else ()), *written)} - {"stateId"}
+    states = timeline if isinstance(timeline, list) else [timeline]
+    if not all(isinstance(state, dict) for state in states):
+        table.notes.notice(f"variable_timeline of {answer['scope']}: the API gives states that are not objects.")
+    gathered = [{**{name: value for name, value in state.items() if name not in names},
+                 "variables": {name: state[name] for name in state if name in names}}
+                for state in states if isinstance(state, dict)]
+    yield table.shaped(gathered, answer["scope"])
 
 
 def personas(reader: Reader, data_type: DataType) -> Iterator[Any]:

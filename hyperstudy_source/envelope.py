@@ -63,8 +63,10 @@ class Page:
     def last(self) -> bool:
         """Whether the API says, or leaves no doubt, that nothing follows."""
         pagination = _object(self.metadata.get("pagination"))
-        if not self.rows or not pagination:
+        if not self.rows:
             return True
+        if not pagination:
+            return len(self.rows) != _count(self.params.get("limit"))
         if pagination.get("hasMore") is not None:
             return not pagination["hasMore"]
         received = (self.offset or 0) + len(self.rows)
@@ -73,14 +75,24 @@ class Page:
                     or (asked and len(self.rows) >= asked))
 
     @property
+    def is_paginated(self) -> bool:
+        """Whether the API says where the page stands in the whole; without it an answer may be the whole."""
+        return bool(_object(self.metadata.get("pagination")))
+
+    @property
+    def stops_short(self) -> bool:
+        """Whether the API says that there is more, but has sent nothing to go on from."""
+        return not self.rows and bool(_object(self.metadata.get("pagination")).get("hasMore"))
+
+    @property
     def mark(self) -> str:
         """What tells this page from the one before it, whatever was signed anew; empty without rows."""
         return f"{len(self.rows)} {digest(self.rows[0])} {digest(self.rows[-1])}" if self.rows else ""
 
     def next_offset(self, offset: int) -> int:
-        """Where the next page starts: `nextOffset` if it leads on, else after the rows received."""
+        """Where the next page starts: at `nextOffset`, but not before the end of the rows received."""
         stated = _count(_object(self.metadata.get("pagination")).get("nextOffset"))
-        return stated if stated and stated > offset else offset + len(self.rows)
+        return max(stated or 0, offset + len(self.rows))
 
 
 def read_page(response: requests.Response, path: str, params: Mapping[str, Any]) -> Page:
@@ -99,11 +111,11 @@ def read_page(response: requests.Response, path: str, params: Mapping[str, Any])
             f"{path} answered with something that is not a whole envelope ({len(response.content)} bytes of "
             f"{response.headers.get('Content-Type', 'unknown type')}). Run again later.",
             path=path, status=response.status_code)
-    if body.get("status") == "error" or "error" in body:
+    if body.get("error") or body.get("status", "success") != "success":
         error = _object(body.get("error"))
         raise _error(response, _STATUS_OF_CODE.get(str(error.get("code")), 500), error, path)
     data = body.get("data")
-    rows = [data] if isinstance(data, dict) else _list(data)
+    rows = [] if data == {} else _list(data)
     if not all(isinstance(row, dict) for row in rows):
         raise ServerFailed(f"{path} answered with rows that are not objects. Nothing of it was loaded.",
                            path=path, status=response.status_code)

@@ -100,6 +100,8 @@ def load(pipeline: dlt.Pipeline, data_types: Iterable[str] | None = None, **sour
             _create_child_tables(pipeline)
             return _report(pipeline, source.selected_resources, before, notes, started)
         except DltException as failure:
+            if any(isinstance(cause, KeyboardInterrupt) for cause in _causes(failure)):
+                raise KeyboardInterrupt from None
             error = _explained(failure, pipeline)
             unforeseen = type(error) is HyperStudyError
             raise error from failure if unforeseen else None

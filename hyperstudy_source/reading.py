@@ -132,12 +132,20 @@ class Reading:
     def __init__(self, reader: Reader, data_type: DataType, schema: Schema) -> None:
         self.data_type, self.schema, self.notes = data_type, schema, reader.notes
         self._client = reader.client
-        self._rows = TableRows(data_type, schema)
+        self._state = dlt.current.resource_state(data_type.name)
+        self._rows = TableRows(data_type, schema, self._state.get("told_by"))
 
     def pages(self, scope: Scope, params: dict[str, Any], *, limit: int | None = None) -> Iterator[Page]:
         """The pages of a scope with only the rows that are in it."""
+        name, most = self.data_type.name, self.data_type.most_rows
         path, place = scope.endpoint(self.data_type)
+        received = 0
         for page in self.at(path, {**place, **params}, scope, limit=limit):
+            received += len(page.rows)
+            if most and received >= most:
+                self.notes.notice(f"{name} of {scope}: the API gives at most {most:,} rows, there may be more.")
+            if any(scope.cannot_place(self.data_type, row) for row in page.rows):
+                self.notes.notice(f"{name} of {scope}: the API does not say in which room rows are; they are left out.")
             rows = [row for row in page.rows if scope.holds(self.data_type, row)]
             yield page if len(rows) == len(page.rows) else Page(rows, page.metadata, page.params)
 
@@ -149,6 +157,8 @@ class Reading:
             for page in self._client.pages(path, params, timeout=self.data_type.timeout or ANSWER_TIMEOUT, limit=limit):
                 for warning in page.warnings:
                     self.notes.notice(f"{scope or path}: the API warns, rows may be missing: {warning}")
+                if page.stops_short:
+                    self.notes.notice(f"{scope or path}: the API says that there is more, and gives none.")
                 yield page
         except ApiError as error:
             raise explained(error, self.data_type, scope) from None
@@ -156,6 +166,8 @@ class Reading:
     def shaped(self, rows: Sequence[Row], scope: Scope | None, twins: Counter[str] | None = None) -> list[Row]:
         """Rows of the API as rows of the table."""
         shaped = self._rows.shape(rows, scope, Counter() if twins is None else twins)
+        if self._rows.told_by and not self.data_type.key:
+            self._state["told_by"] = self._rows.told_by
         self.notes.new_fields.update(self._rows.types.grown)
         return shaped
 

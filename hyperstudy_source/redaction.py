@@ -1,7 +1,7 @@
 """What must not be kept: API keys, and links that open a file for whoever holds them.
 
-A signed link is told by the parameters with which Google, Amazon and Azure storage sign; its query is cut off, and
-the address that is left opens nothing.
+A signed link is told by the parameters with which Google, Amazon, Azure and Firebase sign, or by one named token; its
+query is cut off, and the address that is left opens nothing.
 """
 
 from __future__ import annotations
@@ -14,15 +14,18 @@ DROPPED_FIELDS = frozenset({"download_url"})
 API_KEY = re.compile(r"hst_(?:live|test)_[A-Za-z0-9_-]+")
 _IN_QUERY = r"""(?:\\u[0-9a-fA-F]{4}|\\/|[^\s"'<>\\])"""
 """A character of a link, also as JSON within JSON writes it."""
-_SIGNATURE = "X-Goog-Signature|X-Goog-Credential|X-Amz-Signature|X-Amz-Credential|Signature|AWSAccessKeyId|sig"
+_SIGNATURE = (
+    "X-Goog-Signature|X-Goog-Credential|X-Amz-Signature|X-Amz-Credential|X-Amz-Security-Token|Signature|"
+    "AWSAccessKeyId|sig|token|access_token"
+)
 _SIGNED_LINK = re.compile(
-    r"""(https?:(?:\\?/){2}(?:\\/|[^\s?#"'<>\\])+)\?"""
-    f"{_IN_QUERY}*?(?:{_SIGNATURE})={_IN_QUERY}*", re.IGNORECASE)
+    r"""([a-z][a-z0-9+.-]*:(?:\\?/){2}(?:\\/|[^\s?#"'<>\\])+)\?"""
+    rf"(?:{_IN_QUERY}*?(?:[&;]|\\u0026))?(?:{_SIGNATURE})={_IN_QUERY}*", re.IGNORECASE)
 
 
 def without_signed_links(text: str) -> str:
     """The text with the query cut off every signed link in it."""
-    if "=" not in text or "http" not in text.lower():
+    if "=" not in text or "?" not in text or ":" not in text:
         return text
     return _SIGNED_LINK.sub(r"\1", text)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import quote
 
 from hyperstudy_source.client import Client
@@ -49,12 +48,17 @@ class Scope:
     def holds(self, data_type: DataType, row: Row) -> bool:
         """Whether a row is in this scope: to be asked where the endpoint reads a wider one."""
         kind = self._kind_for(data_type)
-        person = row.get("participantId") or row.get("id")
+        person = str(row.get("participantId") or row.get("id"))
         has_person = self.participant_id and kind != "participant" and "participantId" in data_type.fields
         if has_person and person != self.participant_id:
             return False
-        room = row.get("id") if data_type.name == "rooms" else row.get("roomId") or self.room_id
+        room = str(row.get("id" if data_type.name == "rooms" else "roomId"))
         return not self.room_id or kind != "experiment" or room == self.room_id
+
+    def cannot_place(self, data_type: DataType, row: Row) -> bool:
+        """Whether a row of a wider endpoint does not say if it is in this scope's room."""
+        wider = self.room_id and self._kind_for(data_type) == "experiment" and "roomId" in data_type.fields
+        return bool(wider) and not row.get("roomId")
 
     def _kind_for(self, data_type: DataType) -> ScopeKind:
         if self.participant_id and "participant" in data_type.scopes:
@@ -135,27 +139,33 @@ class Scopes:
         raise SettingError(
             f"Room {room_id!r} is in no experiment that the key can read. Check the id, or name its experiment too.")
 
-    def _rooms_of(self, experiment_id: str) -> set[Any]:
+    def _rooms_of(self, experiment_id: str) -> set[str]:
         """Ids of an experiment's rooms; none where the key may not see them."""
         pages = self.client.pages(f"/data/rooms/experiment/{quote(experiment_id, safe='')}", limit=ROOMS_PAGE)
         try:
-            return {row.get("id") for page in pages for row in page.rows}
+            return {str(row.get("id")) for page in pages for row in page.rows}
         except (Forbidden, NotFound):
             return set()
 
 
-def listed_ids(value: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Ids given as one or several; duplicates and surrounding space removed."""
-    ids = [value] if isinstance(value, str) else list(value or ())
-    given = tuple(dict.fromkeys(text for text in (str(item).strip() for item in ids) if text))
-    if any(text in (".", "..") for text in given):
-        raise SettingError("'.' and '..' are no ids. Copy the id from the experiment's address in the dashboard.")
+def listed_ids(option: str, value: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Ids given as one or several; duplicates and surrounding space removed. None: no choice is made.
+
+    Raises `SettingError` for an empty list and for what is no id, lest everything is read by mistake.
+    """
+    if value is None:
+        return ()
+    ids = [value] if isinstance(value, str) else list(value)
+    given = tuple(dict.fromkeys(str(item).strip() for item in ids))
+    if not given or {"", ".", ".."} & set(given):
+        raise SettingError(f"{option} is {value!r}, which holds no id or something that is none. Leave it out to read "
+                           "all, or copy the id from the address in the dashboard.")
     return given
 
 
 def participants_in_rooms(value: str | Sequence[str] | None) -> tuple[tuple[str, str], ...]:
     """`participant_id@room_id` texts as pairs. Raises `SettingError` where the room is missing."""
-    pairs = [tuple(text.rsplit("@", 1)) for text in listed_ids(value)]
+    pairs = [tuple(text.rsplit("@", 1)) for text in listed_ids("participants", value)]
     for pair in pairs:
         if len(pair) != 2 or not all(pair):
             raise SettingError(f"participants holds {'@'.join(pair)!r}, but a participant is read within a room. "

@@ -55,7 +55,8 @@ def hyperstudy_source(
     if lookback < 0:
         raise SettingError(f"lookback is {lookback}, but it counts s backwards. Set lookback=3600.")
     client = Client(api_key, base_url, organization_id)
-    scopes = Scopes(client, listed_ids(experiment_ids), listed_ids(room_ids), participants_in_rooms(participants))
+    scopes = Scopes(client, listed_ids("experiment_ids", experiment_ids), listed_ids("room_ids", room_ids),
+                    participants_in_rooms(participants))
     schema = dlt.current.source_schema()
     for data_type in DATA_TYPES.values():
         declare(schema, data_type)
@@ -68,10 +69,10 @@ def backfill_bounds(start: str | datetime | None, end: str | datetime | None) ->
     Two equal bounds are one moment, a little widened, since dlt takes an interval of no length for none.
     Raises `SettingError` for a time that cannot be read and for a start after the end.
     """
-    if not start and not end:
+    if start is None and end is None:
         return None, None
-    first = _time("start_time", start) if start else FAR_PAST
-    last = _time("end_time", end) if end else FAR_FUTURE
+    first = FAR_PAST if start is None else _time("start_time", start)
+    last = FAR_FUTURE if end is None else _time("end_time", end)
     if first > last:
         raise SettingError(f"start_time {first.isoformat()} is after end_time {last.isoformat()}. Swap them.")
     return first, max(last, first + MARGIN)

@@ -7,7 +7,7 @@ with dlt's own columns, so that `loading.load` can create them empty.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import dlt
@@ -24,7 +24,7 @@ from dlt.common.schema.typing import (
 )
 from dlt.common.schema.utils import new_table
 
-from hyperstudy_source.data_types import DataType
+from hyperstudy_source.data_types import DATA_TYPES, PLACE_FIELDS, DataType
 from hyperstudy_source.errors import DestinationError
 from hyperstudy_source.fields import Row, column_name, columns
 from hyperstudy_source.redaction import bare_link
@@ -118,16 +118,23 @@ def opening() -> Any:
 class TableRows:
     """Turns rows of the API into rows of a data type's table, for one resource of one run."""
 
-    def __init__(self, data_type: DataType, schema: Schema) -> None:
-        known = {(table, name): str(column.get("data_type"))
-                 for table, declared in schema.tables.items() if table.split("__")[0] == data_type.name
-                 for name, column in declared["columns"].items() if column.get("data_type")}
+    def __init__(self, data_type: DataType, schema: Schema, told_by: Sequence[str] | None = None) -> None:
         self._data_type = data_type
-        self.types = ColumnTypes(known)
+        self.told_by = told_by
+        """The fields of which the key of a row without one is the digest; None until the first rows come."""
+        self.types = ColumnTypes(_known_types(data_type, schema))
         self._shaper = RowShaper(data_type.name, data_type.fields, data_type.added_columns, self.types)
 
     def shape(self, rows: Iterable[Row], scope: Scope | None, twins: Counter[str]) -> list[Row]:
-        """The rows with their key, experiment, room and `onset_sec`. `twins` counts identical rows of one read."""
+        """The rows with their key, experiment, room and `onset_sec`. `twins` counts identical rows of one read.
+
+        What tells rows without a key apart is settled by the first that come, with the fields that no documentation
+        names: a field that the API grows later does not make new rows of old ones.
+        """
+        rows = list(rows)
+        if rows and self.told_by is None:
+            found = () if self._data_type.identity else {name for row in rows for name in row}
+            self.told_by = sorted({*self._data_type.told_by, *found} - PLACE_FIELDS | set(self._data_type.identity))
         return [self._shape(row, scope, twins) for row in rows]
 
     def _shape(self, row: Row, scope: Scope | None, twins: Counter[str]) -> Row:
@@ -146,18 +153,40 @@ class TableRows:
         for part in data_type.key:
             names = [column_name(name) for name in part]
             found = next((shaped[name] for name in names if shaped.get(name)), None)
-            shaped[names[0]] = found or ("" if names[0] == "room_id" else self._row_key(row, twins))
+            if found is None:
+                found = self._missing_room(row, twins) if names[0] == "room_id" else self._row_key(row, twins)
+            shaped[names[0]] = found
         if not data_type.key:
             given = data_type.key_where_present and shaped.get(column_name(data_type.key_where_present))
             shaped["row_key"] = given or self._row_key(row, twins)
         return shaped
 
+    def _missing_room(self, row: Mapping[str, Any], twins: Counter[str]) -> str:
+        """Stands for the room of a row that does not say it, different for all rows of the same id."""
+        same_id = "room of " + digest(row, [name for part in self._data_type.key for name in part])
+        twins[same_id] += 1
+        return "" if twins[same_id] == 1 else f"({twins[same_id]})"
+
     def _row_key(self, row: Mapping[str, Any], twins: Counter[str]) -> str:
         """A digest of what tells the row; rows that it does not tell apart have their number among them behind it."""
-        key = digest(row, self._data_type.told_by)
+        key = digest(row, self.told_by)
         number = twins[key]
         twins[key] += 1
         return f"{key}_{number}" if number else key
+
+
+def _known_types(data_type: DataType, schema: Schema) -> dict[tuple[str, str], str]:
+    """The types of a data type's columns in the schema, and where it has none those of the tables derived from it."""
+    derived = [each.name for each in DATA_TYPES.values() if each.derived_from == data_type.name]
+    known: dict[tuple[str, str], str] = {}
+    for root in (data_type.name, *derived):
+        for table, declared in schema.tables.items():
+            name, *lists = table.split("__")
+            if name == root:
+                for column, hints in declared["columns"].items():
+                    if hints.get("data_type"):
+                        known.setdefault(("__".join((data_type.name, *lists)), column), str(hints["data_type"]))
+    return known
 
 
 def _unchanged(shaped: Row) -> Row:

@@ -51,14 +51,20 @@ def clean(value: Any) -> Any:
 
 
 def is_storable_json(value: Any) -> bool:
-    """Whether a value is an object or a list that is shallow enough for every JSON writer on its way."""
+    """Whether a value is an object or a list that every JSON writer on its way can write, and write the same."""
     level = [value] if isinstance(value, (dict, list)) else []
     for _ in range(DEEPEST_JSON):
         if not level:
             break
-        level = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer)
-                 if isinstance(inner, (dict, list))]
+        inner = [item for outer in level for item in (outer.values() if isinstance(outer, dict) else outer)]
+        if any(_is_number(item) and not (math.isfinite(item) and abs(item) <= LARGEST_INTEGER) for item in inner):
+            return False
+        level = [item for item in inner if isinstance(item, (dict, list))]
     return isinstance(value, (dict, list)) and not level
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def is_dropped(api_name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -240,3 +241,17 @@ def run_script(name: str, api: Any, folder: Path, *arguments: str) -> subprocess
                    "RUNTIME__DLTHUB_TELEMETRY": "false", **access(api)}
     return subprocess.run([sys.executable, str(script), *arguments], cwd=folder, env=environment, capture_output=True,
                           text=True, check=False)
+
+
+def test_ctrl_c_ends_a_run_with_one_sentence(serve: Callable[..., StandIn], tmp_path: Path) -> None:
+    api = serve(small_study(), Behaviour(latency=30))
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "DLT_DATA_DIR": str(tmp_path / "dlt"),
+                   "RUNTIME__DLTHUB_TELEMETRY": "false", **access(api)}
+    with subprocess.Popen([DLT, "pipeline", "hyperstudy", "run"], cwd=tmp_path, env=environment, text=True,
+                          stderr=subprocess.PIPE, stdout=subprocess.PIPE) as running:
+        while running.poll() is None and "Resources" not in str(running.stderr and running.stderr.readline()):
+            pass
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate()
+    assert running.returncode == 130
+    assert said.strip().splitlines()[-1].startswith("Stopped. What was loaded before is unchanged")

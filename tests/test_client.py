@@ -274,7 +274,7 @@ def served(*pages: tuple[int, dict[str, Any]]) -> None:
 @responses.activate
 @pytest.mark.parametrize(("pages", "offsets"), [
     ([(2, {"limit": 2}), (1, {"limit": 2})], ["0", "2"]),
-    ([(2, {}), (1, {"nextOffset": None})], ["0"]),
+    ([(2, {}), (1, {"nextOffset": None})], ["0", "2"]),
     ([(2, {"hasMore": True, "nextOffset": 5}), (0, {"hasMore": True})], ["0", "5"]),
     ([(0, {"hasMore": True, "total": 9})], ["0"]),
 ], ids=["no_has_more", "empty_pagination", "next_offset_leads", "empty_page"])

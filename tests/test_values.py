@@ -137,7 +137,7 @@ def test_a_time_is_read_as_the_columns_of_times_read_it() -> None:
 SAME: dict[str, tuple[Any, Any]] = {
     "number": ({"a": 45}, {"a": 45.0}), "nested_number": ({"a": [{"b": 45}]}, {"a": [{"b": 45.0}]}),
     "null": ({"a": 1, "b": None}, {"a": 1}), "nested_null": ({"a": {"b": None}}, {"a": {}}),
-    "order": ({"a": 1, "b": 2}, {"b": 2, "a": 1}), "experiment": ({"a": 1, "experimentId": "e"}, {"a": 1}),
+    "order": ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
     "download_url": ({"a": {"downloadUrl": "x"}}, {"a": {"downloadUrl": "y"}}),
     "signature": ({"a": "https://h/v?sig=1"}, {"a": "https://h/v?sig=2"}), "zero": ({"a": 0}, {"a": -0.0}),
 }

@@ -1,0 +1,167 @@
+"""Answers that leave something in doubt: nothing is lost, nothing is doubled, or the run says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import dlt
+import pytest
+import responses
+
+from hyperstudy_source import LoadReport, RateLimited, load
+from hyperstudy_source.client import RATE_LIMIT_PATIENCE, Client
+from hyperstudy_source.redaction import without_signed_links
+from hyperstudy_source.standin import Behaviour, StandIn, Study
+
+BASE = "http://127.0.0.1:9/api/v3"
+Serve = Callable[..., StandIn]
+
+
+def study_of_two_rooms() -> Study:
+    study = Study.empty("exp_1")
+    for room_id in ("room_1", "room_2"):
+        study.add_room(room_id, experiment_id="exp_1", participants=["user_1"], status="completed")
+    return study
+
+
+def add(study: Study, name: str, room_id: str, **fields: Any) -> None:
+    study.add(name, fields, experiment_id="exp_1", room_id=room_id, participant_id="user_1")
+
+
+def run(pipeline: dlt.Pipeline, api: StandIn, *names: str, **options: Any) -> LoadReport:
+    return load(pipeline, names, api_key=api.api_key, base_url=api.base_url, **options)
+
+
+def values(pipeline: dlt.Pipeline, table: str, column: str) -> list[Any]:
+    return sorted((value for value, in pipeline.dataset()[table].select(column).fetchall()), key=str)
+
+
+@pytest.mark.parametrize("with_places", [True, False], ids=["rows say their room", "rows do not"])
+@pytest.mark.parametrize("name", ["eyetracking", "sync", "videochat"])
+def test_rows_without_a_key_are_the_same_in_every_scope(
+        name: str, with_places: bool, serve: Serve, pipeline: dlt.Pipeline) -> None:
+    study = study_of_two_rooms()
+    for number, room_id in enumerate(["room_1", "room_1", "room_2", "room_2", "room_2"]):
+        add(study, name, room_id, participantId="user_1", gazeTime=number, x=0.5)
+    api = serve(study, Behaviour(rows_with_ids=with_places))
+    for scope in ({}, {"room_ids": ["room_2"]}, {"participants": ["user_1@room_1"]}, {}):
+        run(pipeline, api, name, experiment_ids=["exp_1"], **scope)
+        assert values(pipeline, name, "gaze_time") == [0.0, 1.0, 2.0, 3.0, 4.0]
+
+
+@pytest.mark.parametrize("name", ["participants", "agent_decisions"])
+def test_rows_of_one_id_that_do_not_say_their_room_all_stay(
+        name: str, serve: Serve, pipeline: dlt.Pipeline) -> None:
+    study = Study.empty("exp_1")
+    for role in ("talker", "listener"):
+        study.add(name, {"id": "p_1", "role": role}, experiment_id="exp_1")
+    for _ in range(2):
+        run(pipeline, serve(study), name)
+        assert values(pipeline, name, "role") == ["listener", "talker"]
+
+
+def test_rows_that_a_wider_endpoint_does_not_place_are_left_out_and_named(
+        serve: Serve, pipeline: dlt.Pipeline) -> None:
+    study = study_of_two_rooms()
+    study.add("agent_runs", {"id": "run_1", "participantId": "agent"}, experiment_id="exp_1")
+    report = run(pipeline, serve(study), "agent_runs", experiment_ids=["exp_1"], room_ids=["room_1"])
+    assert report.exit_status == 3
+    assert "does not say in which room" in report.notices[0]
+
+
+def test_what_the_api_warned_of_is_asked_for_again(serve: Serve, pipeline: dlt.Pipeline) -> None:
+    study = study_of_two_rooms()
+    study.variables["room_1"] = {
+        "data": [{"variable": "mood", "value": 1}], "metadata": {"_warnings": ["index is missing"]}}
+    api = serve(study)
+    assert run(pipeline, api, "variable_writes").exit_status == 3
+    study.variables["room_1"] = {"data": [{"variable": "mood", "value": n} for n in (1, 2)], "metadata": {}}
+    assert run(pipeline, api, "variable_writes").exit_status == 0
+    assert values(pipeline, "variable_writes", "value_number") == [1.0, 2.0]
+
+
+def test_as_many_rooms_as_the_api_gives_at_most_may_not_be_all(serve: Serve, pipeline: dlt.Pipeline) -> None:
+    study = Study.empty("exp_1")
+    for number in range(5001):
+        study.add("rooms", {"id": f"room_{number}"}, experiment_id="exp_1", room_id=f"room_{number}")
+    report = run(pipeline, serve(study), "rooms")
+    assert report.notices == ("rooms of experiment exp_1: the API gives at most 5,000 rows, there may be more.",)
+
+
+def test_derived_tables_keep_their_types_when_loaded_alone(serve: Serve, pipeline: dlt.Pipeline) -> None:
+    study = study_of_two_rooms()
+    api = serve(study)
+    for number, grown in enumerate([5, "five", True]):
+        add(study, "events", "room_1", id=f"e{number}", category="questionnaire", grown=grown,
+            timestamp=f"2024-06-15T10:00:0{number}.000Z")
+        run(pipeline, api, "questionnaire")
+    columns = pipeline.default_schema.get_table_columns("questionnaire")
+    assert {name for name in columns if name.startswith("grown")} == {"grown", "grown_text", "grown_bool"}
+
+
+@pytest.mark.parametrize("seed", [2**64, float("nan"), float("inf"), -(10**30)], ids=str)
+def test_configuration_that_json_writers_differ_on_is_kept_as_text(
+        seed: float, serve: Serve, pipeline: dlt.Pipeline) -> None:
+    study = study_of_two_rooms()
+    add(study, "components", "room_1", componentId="c", config={"seed": seed})
+    run(pipeline, serve(study), "components")
+    assert str(values(pipeline, "components", "config_text")[0]).startswith('{"seed": ')
+
+
+@responses.activate
+def test_a_full_page_without_pagination_may_not_be_the_last() -> None:
+    for offset, rows in (("0", [1, 2]), ("2", [3])):
+        responses.get(f"{BASE}/x", json={"status": "success", "data": [{"id": number} for number in rows]},
+                      match=[responses.matchers.query_param_matcher({"limit": "2", "offset": offset})])
+    pages = Client("hst_test_a", BASE).pages("/x", limit=2)
+    assert [row["id"] for page in pages for row in page.rows] == [1, 2, 3]
+
+
+@responses.activate
+def test_a_whole_answer_as_long_as_a_page_is_taken_once() -> None:
+    responses.get(f"{BASE}/x", json={"status": "success", "data": [{"id": 1}, {"id": 2}]})
+    pages = Client("hst_test_a", BASE).pages("/x", limit=2)
+    assert [row["id"] for page in pages for row in page.rows] == [1, 2]
+
+
+@responses.activate
+def test_a_page_starts_after_the_rows_received_even_where_the_api_says_before() -> None:
+    page = {"status": "success", "data": [{"id": n} for n in range(5)],
+            "metadata": {"pagination": {"hasMore": True, "nextOffset": 2}}}
+    responses.get(f"{BASE}/x", json=page)
+    responses.get(f"{BASE}/x", json={"status": "success", "data": []},
+                  match=[responses.matchers.query_param_matcher({"limit": "2", "offset": "5"})])
+    assert [len(page.rows) for page in Client("hst_test_a", BASE).pages("/x", limit=2)] == [5, 0]
+
+
+@responses.activate
+def test_more_that_never_comes_makes_the_run_incomplete(pipeline: dlt.Pipeline) -> None:
+    responses.get(f"{BASE}/data/sync/experiment/exp_1",
+                  json={"status": "success", "data": None, "metadata": {"pagination": {"hasMore": True}}})
+    report = load(pipeline, ["sync"], api_key="hst_test_a", base_url=BASE, experiment_ids=["exp_1"])
+    assert report.notices == ("experiment exp_1: the API says that there is more, and gives none.",)
+
+
+@responses.activate
+def test_a_wait_longer_than_the_patience_ends_the_run_at_once() -> None:
+    responses.get(f"{BASE}/x", status=429, headers={"Retry-After": "1795341883"})
+    slept: list[float] = []
+    with pytest.raises(RateLimited):
+        Client("hst_test_a", BASE, clock=lambda: 0.0, sleep=slept.append).get("/x")
+    assert (slept, len(responses.calls)) == ([], 1)
+    assert RATE_LIMIT_PATIENCE < 1795341883
+
+
+@pytest.mark.parametrize("link", [
+    "https://firebasestorage.example/v0/b/a%2Fb.webm?alt=media&token=f00d", "https://h.example/a?token=f00d",
+    "gs://bucket/a.webm?X-Goog-Signature=f00d", "wss://h.example/room?access_token=f00d",
+    "https://b.example/a?x=1&X-Amz-Security-Token=f00d",
+])
+def test_a_link_with_a_token_keeps_its_address_only(link: str) -> None:
+    assert without_signed_links(f"see {link} there") == f"see {link.split('?')[0]} there"
+
+
+@pytest.mark.parametrize("link", ["https://h.example/a?design=1", "https://h.example/?tokens=3&page=2"])
+def test_a_link_without_a_token_stays_whole(link: str) -> None:
+    assert without_signed_links(link) == link
