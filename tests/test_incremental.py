@@ -323,13 +323,13 @@ def test_rows_without_a_key_stay_as_many_when_the_api_grows_a_field(
 ) -> None:
     study = Study.empty("exp_1")
     study.add_room("room_1", experiment_id="exp_1", participants=["user_1"])
-    row = {"participantId": "user_1", "timestamp": "2024-06-15T10:00:00.000Z", "onset": 5, "componentId": "c"}
-    rows = [study.add(name, dict(row), experiment_id="exp_1", room_id="room_1", participant_id="user_1")
+    sample = {"participantId": "user_1", "timestamp": "2024-06-15T10:00:00.000Z", "onset": 5, "componentId": "c"}
+    rows = [study.add(name, sample, experiment_id="exp_1", room_id="room_1", participant_id="user_1")
             for _ in range(3)]
     api = serve(study)
     for number in range(3):
-        for grown in rows:
-            grown["grown"] = number
+        for row in rows if number else []:
+            row["grown"] = number
         pipeline.run(hyperstudy_source(api_key=api.api_key, base_url=api.base_url).with_resources(name))
     table = pipeline.dataset()[name]
     assert table.select("grown").fetchall() == [(2.0,)] * 3
