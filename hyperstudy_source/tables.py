@@ -128,13 +128,14 @@ class TableRows:
     def shape(self, rows: Iterable[Row], scope: Scope | None, twins: Counter[str]) -> list[Row]:
         """The rows with their key, experiment, room and `onset_sec`. `twins` counts identical rows of one read.
 
-        What tells rows without a key apart is settled by the first that come, with the fields that no documentation
-        names: a field that the API grows later does not make new rows of old ones.
+        What tells rows without a key apart is settled by the first that come, since documentation names few of their
+        fields: a field that the API grows later does not make new rows of old ones.
         """
         rows = list(rows)
         if rows and self.told_by is None:
-            found = () if self._data_type.identity else {name for row in rows for name in row}
-            self.told_by = sorted({*self._data_type.told_by, *found} - PLACE_FIELDS | set(self._data_type.identity))
+            data_type = self._data_type
+            found = set() if data_type.key or data_type.identity else {name for row in rows for name in row}
+            self.told_by = sorted({*data_type.told_by, *(found - PLACE_FIELDS)})
         return [self._shape(row, scope, twins) for row in rows]
 
     def _shape(self, row: Row, scope: Scope | None, twins: Counter[str]) -> Row:
@@ -154,22 +155,22 @@ class TableRows:
             names = [column_name(name) for name in part]
             found = next((shaped[name] for name in names if shaped.get(name)), None)
             if found is None:
-                found = self._missing_room(row, twins) if names[0] == "room_id" else self._row_key(row, twins)
+                found = self._missing_room(row, twins) if names[0] == "room_id" else self._row_key(row, shaped, twins)
             shaped[names[0]] = found
         if not data_type.key:
             given = data_type.key_where_present and shaped.get(column_name(data_type.key_where_present))
-            shaped["row_key"] = given or self._row_key(row, twins)
+            shaped["row_key"] = given or self._row_key(row, shaped, twins)
         return shaped
 
-    def _missing_room(self, row: Mapping[str, Any], twins: Counter[str]) -> str:
+    def _missing_room(self, row: Row, twins: Counter[str]) -> str:
         """Stands for the room of a row that does not say it, different for all rows of the same id."""
         same_id = "room of " + digest(row, [name for part in self._data_type.key for name in part])
         twins[same_id] += 1
         return "" if twins[same_id] == 1 else f"({twins[same_id]})"
 
-    def _row_key(self, row: Mapping[str, Any], twins: Counter[str]) -> str:
+    def _row_key(self, row: Row, shaped: Row, twins: Counter[str]) -> str:
         """A digest of what tells the row; rows that it does not tell apart have their number among them behind it."""
-        key = digest(row, self.told_by)
+        key = digest({**row, "roomId": shaped.get("room_id")}, self.told_by)
         number = twins[key]
         twins[key] += 1
         return f"{key}_{number}" if number else key
