@@ -109,6 +109,7 @@ def _run(args: argparse.Namespace) -> int:
 
 def _pipeline(args: argparse.Namespace) -> dlt.Pipeline:
     import dlt
+    from dlt.common.exceptions import DltException
     from dlt.common.runtime.collector import LogCollector, TqdmCollector
 
     from hyperstudy_source.errors import DestinationError
@@ -119,10 +120,10 @@ def _pipeline(args: argparse.Namespace) -> dlt.Pipeline:
         return dlt.pipeline(
             args.pipeline_name or DEFAULT_NAME, destination=args.destination, dataset_name=args.dataset_name,
             pipelines_dir=args.pipelines_dir, progress=progress)
-    except Exception as failure:
+    except (DltException, ImportError) as failure:
         raise DestinationError(
             f"The destination {args.destination!r} cannot be used: {' '.join(str(failure).split())[:400]} "
-            f"For one that is not installed, run: pip install \"dlt[{args.destination}]\"") from failure
+            f"For one that is not installed, run: pip install \"dlt[{args.destination}]\"") from None
 
 
 def _keep_demo_apart(pipeline: dlt.Pipeline, demo: bool) -> None:

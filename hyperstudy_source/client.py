@@ -105,7 +105,8 @@ class Client:
         """Every page of an endpoint, in the order of the API; at least one. `limit` is the page size to ask for.
 
         Without it nothing is asked for, as fits endpoints whose answer is whole. Follows `nextOffset`, else goes on
-        after the rows received, until `hasMore` is false or a page is empty.
+        after the rows received, until `hasMore` is false or a page is empty. A full page that says nothing of what
+        follows is followed, and may turn out to have been the whole.
         Raises `RequestRejected` where the API serves the same page again.
         """
         paging: Params = {"limit": limit, "offset": 0} if limit else {}

@@ -89,15 +89,15 @@ class Progress:
     def see(self, page: Page, moments: Iterable[datetime | None]) -> None:
         """Takes note of a page and its rows' times, and moves the cursors as far as is safe.
 
-        Within a scope they move only while rows come in ascending order; a warning of the API stops them, and a
-        row from the future moves them to the present.
+        Within a scope they move only while rows come in ascending order; a warning of the API stops them, and so does
+        an end before what it announced; a row from the future moves them to the present.
         """
         for moment in moments:
             if moment is None:
                 continue
             self._ascending = self._ascending and (self._newest is None or moment >= self._newest)
             self._newest = moment if self._newest is None else max(self._newest, moment)
-        self._held = self._held or bool(page.warnings)
+        self._held = self._held or bool(page.warnings) or page.stops_short
         if self._newest is None or self._held or not (page.last or self._ascending):
             return
         reached = min(self._newest, self._now())

@@ -138,9 +138,14 @@ def test_a_page_starts_after_the_rows_received_even_where_the_api_says_before() 
 @responses.activate
 def test_more_that_never_comes_makes_the_run_incomplete(pipeline: dlt.Pipeline) -> None:
     responses.get(f"{BASE}/data/sync/experiment/exp_1",
+                  json={"status": "success", "data": [{"timestamp": "2024-06-15T10:00:00Z"}],
+                        "metadata": {"pagination": {"hasMore": True}}})
+    responses.get(f"{BASE}/data/sync/experiment/exp_1",
                   json={"status": "success", "data": None, "metadata": {"pagination": {"hasMore": True}}})
     report = load(pipeline, ["sync"], api_key="hst_test_a", base_url=BASE, experiment_ids=["exp_1"])
     assert report.notices == ("experiment exp_1: the API says that there is more, and gives none.",)
+    cursors = pipeline.state["sources"]["hyperstudy"]["resources"]["sync"]["cursors"]
+    assert cursors == {"exp_1": "2024-06-15T10:00:00+00:00"}
 
 
 @responses.activate
