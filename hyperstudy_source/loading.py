@@ -1,6 +1,7 @@
 """`load()`: one run from the API into the destination, with a report of what came and what is there now.
 
-It finishes first what an interrupted run has left behind, since dlt ignores new data while a package is pending.
+What surprises: a load that was killed is not resumed. dlt would load a file into its staging table a second time, and
+tables with child tables would get its rows twice.
 """
 
 from __future__ import annotations
@@ -93,9 +94,8 @@ def load(pipeline: dlt.Pipeline, data_types: Iterable[str] | None = None, **sour
             if names:
                 source = source.with_resources(*names)
             pipeline.sync_destination()
+            _discard_interrupted(pipeline)
             before = _row_counts(pipeline)
-            if pipeline.has_pending_data:
-                pipeline.run()
             pipeline.run(source)
             _create_child_tables(pipeline)
             return _report(pipeline, source.selected_resources, before, notes, started)
@@ -127,6 +127,15 @@ def _require_packages(pipeline: dlt.Pipeline) -> None:
         name = pipeline.destination.destination_name
         raise DestinationError(f"The destination {name} needs packages that are not installed ({missing}). "
                                f"Run: pip install \"dlt[{name}]\"") from None
+
+
+def _discard_interrupted(pipeline: dlt.Pipeline) -> None:
+    """Discards what a killed run has left and sets the cursors back to before it, so that it is read again.
+
+    What of it came into the destination is replaced, since rows are merged by their keys.
+    """
+    if pipeline.list_extracted_load_packages() or pipeline.list_normalized_load_packages():
+        pipeline.abort_packages()
 
 
 def _row_counts(pipeline: dlt.Pipeline) -> dict[str, int]:

@@ -255,3 +255,21 @@ def test_ctrl_c_ends_a_run_with_one_sentence(serve: Callable[..., StandIn], tmp_
         _, said = running.communicate()
     assert running.returncode == 130
     assert said.strip().splitlines()[-1].startswith("Stopped. What was loaded before is unchanged")
+
+
+@pytest.mark.parametrize("step", ["Extract", "Normalize", "Load"])
+def test_a_run_that_was_killed_and_run_again_leaves_the_tables_of_an_unbroken_one(
+        step: str, dlt_command: Dlt, serve: Callable[..., StandIn], tmp_path: Path) -> None:
+    api = serve(small_study())
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "DLT_DATA_DIR": str(tmp_path / "dlt"),
+                   "RUNTIME__DLTHUB_TELEMETRY": "false", **access(api)}
+    with subprocess.Popen([DLT, "pipeline", "hyperstudy", "run"], cwd=tmp_path, env=environment, text=True,
+                          stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as running:
+        assert running.stderr is not None
+        assert any(f" {step} hyperstudy" in line for line in running.stderr)
+        running.kill()
+    again = dlt_command("pipeline", "hyperstudy", "run", **access(api))
+    assert again.returncode == 0, again.stderr
+    file = tmp_path / "hyperstudy.duckdb"
+    for table, count in (("events", 6), ("rooms", 2), ("participants", 4), ("experiments", 2)):
+        assert rows(file, f"select count(*) from hyperstudy_data.{table}") == [(count,)]
