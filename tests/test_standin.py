@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
+import http.client
 import io
 import json
 import threading
+import tracemalloc
 import wave
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import google_crc32c
 import hyperstudy
 import pytest
 import requests
 
 from hyperstudy_source.standin import (
+    BLOCK,
     DEMO_KEY,
     TABLES,
     Behaviour,
     Fault,
+    Link,
+    Made,
     StandIn,
     Study,
     demo_study,
+    digest,
     ratings_study,
 )
 from hyperstudy_source.standin.__main__ import main
-from hyperstudy_source.standin.behaviour import FaultKind
+from hyperstudy_source.standin.behaviour import FaultKind, FileHash, Length
+from hyperstudy_source.standin.files import Content
 
 PAIRS, AGENTS, SHARED = "exp_video_pairs", "exp_video_agents", "exp_faces_shared"
 EVENTS = f"/data/events/experiment/{PAIRS}"
@@ -379,9 +390,9 @@ def test_an_experiment_can_be_forbidden(api: StandIn) -> None:
     assert access == {"canView": False, "canExport": False}
 
 
-def minted(api: StandIn) -> str:
+def minted(api: StandIn, experiment_id: str = PAIRS) -> str:
     """Mint a link to the first recording's file."""
-    row = api.study.of("recordings", PAIRS)[0]
+    row = api.study.of("recordings", experiment_id)[0]
     return str(ask(api, row["downloadPath"]).json()["data"]["url"])
 
 
@@ -394,14 +405,17 @@ def test_a_file_comes_with_its_length_and_hash(demo: StandIn) -> None:
         == len(whole.content)
         == demo.study.of("recordings", PAIRS)[0]["fileSize"]
     )
-    digest = base64.b64encode(hashlib.md5(whole.content, usedforsecurity=False).digest()).decode()
-    assert whole.headers["x-goog-hash"] == f"md5={digest}"
+    md5 = hashlib.md5(whole.content, usedforsecurity=False)
+    crc32c = base64.b64encode(google_crc32c.value(whole.content).to_bytes(4, "big")).decode()
+    assert whole.headers["x-goog-hash"] == f"crc32c={crc32c},md5={base64.b64encode(md5.digest()).decode()}"
+    assert whole.headers["ETag"] == f'"{md5.hexdigest()}"'
+    assert whole.headers["Content-Type"] == "audio/wav"
     with wave.open(io.BytesIO(whole.content)) as sound:
         assert sound.getframerate() == 8000
     rest = requests.get(url, headers={"Range": "bytes=1000-"}, timeout=10)
     assert (rest.status_code, rest.content) == (206, whole.content[1000:])
     beyond = requests.get(url, headers={"Range": "bytes=99999999-"}, timeout=10)
-    assert beyond.status_code == 416
+    assert (beyond.status_code, beyond.headers["Content-Range"]) == (416, f"bytes */{len(whole.content)}")
     other = requests.get(url, headers={"Range": "bytes=1000-", "If-Range": '"old"'}, timeout=10)
     assert (other.status_code, other.content) == (200, whole.content)
 
@@ -427,6 +441,369 @@ def test_a_link_expires() -> None:
         api.behaviour.expire_links = False
         api.behaviour.faults.append(Fault("/storage", "expired"))
         assert [requests.get(fresh, timeout=10).status_code for _ in range(2)] == [410, 200]
+
+
+FILM = bytes(range(256)) * 40
+"""The file of most tests below: 10,240 bytes."""
+
+
+def film_study(content: Content | None = FILM, link: Link | None = "path", **fields: Any) -> Study:
+    """Make a study with one recording."""
+    study = Study.empty("exp_1")
+    study.add_room("room_1", experiment_id="exp_1", participants=["p1"])
+    row = {"recordingId": "rec_1", "format": "mp4", **fields}
+    study.add_recording(
+        row, content, experiment_id="exp_1", room_id="room_1", participant_id="p1", link=link)
+    return study
+
+
+@pytest.fixture
+def film() -> Iterator[tuple[StandIn, str]]:
+    """Serve one recording; give the stand-in and a link to the file."""
+    with StandIn(film_study()) as api:
+        yield api, minted(api, "exp_1")
+
+
+def fetched(url: str, part: str | None = None, **headers: str) -> requests.Response:
+    """GET a file, or the part `bytes=...` of it."""
+    return requests.get(
+        url, headers=headers | ({"Range": part} if part else {}), timeout=10, allow_redirects=False)
+
+
+class Raw:
+    """One answer over a bare connection: what came before the connection ended, whatever was announced."""
+
+    def __init__(self, url: str, **headers: str) -> None:
+        split = urlsplit(url)
+        self.connection = http.client.HTTPConnection(split.netloc, timeout=10)
+        self.connection.request("GET", f"{split.path}?{split.query}", headers=headers)
+        self.response = self.connection.getresponse()
+        self.status = self.response.status
+
+    def header(self, name: str) -> list[str]:
+        """Return the lines of a header."""
+        return self.response.headers.get_all(name) or []
+
+    def body(self) -> bytes:
+        """Read to the end, early or not."""
+        with contextlib.closing(self.connection):
+            try:
+                return self.response.read()
+            except http.client.IncompleteRead as error:
+                return error.partial
+
+
+def test_made_files_are_the_same_from_any_place() -> None:
+    """Bytes depend on seed and place alone; every block differs from the others."""
+    made = Made(3 * BLOCK + 100, seed=3)
+    whole = b"".join(made.blocks())
+    assert len(whole) == len(made)
+    assert max(map(len, made.blocks())) == BLOCK
+    assert len({whole[place : place + BLOCK] for place in range(0, len(whole), BLOCK)}) == 4
+    for start, stop in [(0, 10), (5, 7), (BLOCK - 1, BLOCK + 1), (100, 2 * BLOCK + 3), (7, 7), (9, 10**9)]:
+        assert b"".join(made[start:stop].blocks()) == whole[start:stop]
+        assert b"".join(made[10:][start:stop].blocks()) == whole[10:][start:stop]
+    assert b"".join(Made(100, seed=4).blocks()) != whole[:100]
+
+
+def test_digests_are_those_of_the_bytes() -> None:
+    """For bytes and for made files alike; CRC32C is the one of Castagnoli."""
+    made = Made(2 * BLOCK + 1)
+    whole = b"".join(made.blocks())
+    assert digest(made, "md5") == digest(whole, "md5") == hashlib.md5(whole, usedforsecurity=False).digest()
+    assert digest(made, "sha256") == digest(whole, "sha256") == hashlib.sha256(whole).digest()
+    assert digest(made, "crc32c") == digest(whole, "crc32c")
+    assert digest(b"123456789", "crc32c").hex() == "e3069283"
+
+
+def test_a_big_file_is_never_held_whole() -> None:
+    """It is sent and hashed in blocks, and parts of it come from their place."""
+    made = Made(64 * 1024 * 1024)
+    with StandIn(film_study(made)) as api:
+        url = minted(api, "exp_1")
+        tracemalloc.start()
+        state, size = hashlib.md5(usedforsecurity=False), 0
+        with requests.get(url, stream=True, timeout=60) as response:
+            for block in response.iter_content(BLOCK):
+                state.update(block)
+                size += len(block)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        last = fetched(url, "bytes=67000000-")
+    assert (size, response.headers["ETag"]) == (len(made), f'"{state.hexdigest()}"')
+    assert peak < 16 * BLOCK
+    assert (last.status_code, last.content) == (206, b"".join(made[67_000_000:].blocks()))
+
+
+def test_a_recording_can_be_added_in_a_line() -> None:
+    """It leads to its file by the link named; what the row says itself stays."""
+    added: dict[Link | None, set[str]] = {
+        "path": {"fileSize", "url", "downloadPath"},
+        "download_url": {"fileSize", "url", "downloadUrl"},
+        "url": {"fileSize", "url"},
+        None: {"fileSize"},
+    }
+    for link, fields in added.items():
+        with StandIn(film_study(link=link)) as api:
+            (row,) = rows_of(api, "/data/recordings/experiment/exp_1")
+            assert row.keys() - {"recordingId", "format"} == fields
+            if link == "path":
+                assert (fetched(row["url"]).status_code, fetched(minted(api, "exp_1")).content) == (403, FILM)
+            elif link is not None:
+                assert fetched(row.get("downloadUrl", row["url"])).content == FILM
+    assert film_study(fileSize=7).of("recordings", "exp_1")[0]["fileSize"] == 7
+    with StandIn(film_study(None)) as api:
+        assert "fileSize" not in rows_of(api, "/data/recordings/experiment/exp_1")[0]
+        assert fetched(minted(api, "exp_1")).status_code == 404
+
+
+def test_recordings_with_odd_or_equal_ids_have_files_of_their_own() -> None:
+    """Whatever the ids are, links work and no file takes the place of another."""
+    study = Study.empty("exp_1")
+    study.add_room("room/1 ?", experiment_id="exp_1")
+    ids = ["a/b", "a_b", "../ü", "100%", "a#?&b", "a_b"]
+    rows = [
+        study.add_recording(
+            {"recordingId": each, "url": None}, each.encode() * (place + 1), experiment_id="exp_1",
+            room_id="room/1 ?")
+        for place, each in enumerate(ids)
+    ]
+    with StandIn(study) as api:
+        links = [ask(api, row["downloadPath"]).json()["data"]["url"] for row in rows]
+        assert [fetched(link).content for link in links[:5]] == [
+            each.encode() * (place + 1) for place, each in enumerate(ids[:5])
+        ]
+    assert len(study.files) == 6
+
+
+@pytest.mark.parametrize(
+    ("kind", "content_type"),
+    [("mp4", "video/mp4"), ("WEBM", "video/webm"), ("wav", "audio/wav"), ("odd", "application/octet-stream")],
+)
+def test_the_content_type_follows_the_kind_of_file(kind: str, content_type: str) -> None:
+    """By the end of its name."""
+    with StandIn(film_study(format=kind)) as api:
+        assert fetched(minted(api, "exp_1")).headers["Content-Type"] == content_type
+
+
+@pytest.mark.parametrize(
+    ("fault", "part", "got"),
+    [
+        (Fault("/storage", "cut"), None, FILM[:5120]),
+        (Fault("/storage", "cut", at=0), None, b""),
+        (Fault("/storage", "cut", at=7), None, FILM[:7]),
+        (Fault("/storage", "cut", at=7), "bytes=1000-", FILM[1000:1007]),
+        (Fault("/storage", "cut"), "bytes=1000-1009", FILM[1000:1005]),
+        (Fault("/storage", "announced_longer", by=100), None, FILM),
+        (Fault("/storage", "announced_longer"), "bytes=10000-", FILM[10000:]),
+    ],
+    ids=lambda value: value.kind if isinstance(value, Fault) else "",
+)
+def test_a_file_can_end_early(film: tuple[StandIn, str], fault: Fault, part: str | None, got: bytes) -> None:
+    """At any byte of the answer, or because more was announced than there is; the next answer is whole."""
+    api, url = film
+    api.behaviour.faults += [replace(fault), replace(fault)]
+    answer = Raw(url, **({"Range": part} if part else {}))
+    length = int(answer.header("Content-Length")[0])
+    assert answer.body() == got
+    assert length > len(got)
+    with pytest.raises(requests.exceptions.ChunkedEncodingError):
+        fetched(url)
+    assert fetched(url).content == FILM
+
+
+def test_less_can_be_announced_than_the_file_has(film: tuple[StandIn, str]) -> None:
+    """No more is sent than announced, and the hashes stay those of the file."""
+    api, url = film
+    true = fetched(url).headers
+    api.behaviour.faults.append(Fault("/storage", "announced_shorter", by=100))
+    answer = fetched(url)
+    assert (answer.content, answer.headers["Content-Length"]) == (FILM[:-100], "10140")
+    assert all(answer.headers[name] == true[name] for name in ("ETag", "x-goog-hash"))
+
+
+def test_a_file_can_come_empty(film: tuple[StandIn, str]) -> None:
+    """200 without a body, also for a part."""
+    api, url = film
+    api.behaviour.faults.append(Fault("/storage", "empty", times=2))
+    for answer in (fetched(url), fetched(url, "bytes=5-")):
+        assert (answer.status_code, answer.content, answer.headers["Content-Length"]) == (200, b"", "0")
+        assert answer.headers["Content-Type"] == "video/mp4"
+        assert "Content-Range" not in answer.headers
+
+
+@pytest.mark.parametrize("content", [FILM, Made(3 * BLOCK)], ids=["bytes", "made"])
+def test_bytes_and_hashes_can_be_wrong(content: Content) -> None:
+    """A byte changed under the true headers, or the true bytes under other hashes."""
+    with StandIn(film_study(content)) as api:
+        url = minted(api, "exp_1")
+        true = fetched(url)
+        api.behaviour.faults += [
+            Fault("/storage", "corrupt"), Fault("/storage", "corrupt", at=7), Fault("/storage", "wrong_hash")]
+        middle, part, wrong = fetched(url), fetched(url, "bytes=100-199"), fetched(url)
+    pairs = enumerate(zip(middle.content, true.content, strict=True))
+    assert [place for place, (sent, meant) in pairs if sent != meant] == [len(content) // 2]
+    assert part.content[:7] + part.content[8:] == true.content[100:107] + true.content[108:200]
+    assert part.content[7] != true.content[107]
+    unlike = {name for name in true.headers if name != "Date" and true.headers[name] != wrong.headers[name]}
+    assert unlike == {"ETag", "x-goog-hash"}
+    assert wrong.content == true.content
+    assert {middle.headers["ETag"], part.headers["ETag"]} == {true.headers["ETag"]}
+
+
+@pytest.mark.parametrize("at", [None, 0, 7])
+def test_a_file_can_stall(at: int | None) -> None:
+    """Some of the body comes and then nothing, until the client goes or the stand-in stops."""
+    with StandIn(film_study()) as api:
+        url = minted(api, "exp_1")
+        api.behaviour.faults.append(Fault("/storage", "stall", times=2, at=at))
+        with pytest.raises(requests.ConnectionError, match="Read timed out"):
+            requests.get(url, timeout=(10, 0.05))
+        assert fetched(api.base_url + "/health").status_code == 200
+        answer = Raw(url)
+    assert answer.body() == FILM[: len(FILM) // 2 if at is None else at]
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "content_type", "begin"),
+    [
+        (Fault("/storage", "html"), 502, "text/html", b"<html>"),
+        (Fault("/storage", "html_200"), 200, "text/html", b"<html>"),
+        (Fault("/storage", "html_200", content_type="video/mp4"), 200, "video/mp4", b"<html>"),
+        (Fault("/storage", "json_200"), 200, "application/json; charset=UTF-8", b"{"),
+        (Fault("/storage", "xml_200"), 200, "application/xml; charset=UTF-8", b"<?xml"),
+        (Fault("/storage", "server_error", status=404), 404, "application/json; charset=utf-8", b"{"),
+        (Fault("/storage", "server_error", status=410), 410, "application/json; charset=utf-8", b"{"),
+        (Fault("/storage", "server_error"), 500, "application/json; charset=utf-8", b"{"),
+        (Fault("/storage", "server_error", status=503, retry_after="3"), 503,
+         "application/json; charset=utf-8", b"{"),
+        (Fault("/storage", "rate_limit", retry_after="3"), 429, "application/json; charset=utf-8", b"{"),
+        (Fault("/storage", "expired"), 403, "application/xml; charset=UTF-8", b"<?xml"),
+        (Fault("/storage", "redirect", location="/elsewhere"), 302, None, b""),
+    ],
+    ids=lambda value: value.kind if isinstance(value, Fault) else None,
+)
+def test_another_answer_can_come_in_place_of_a_file(
+    film: tuple[StandIn, str], fault: Fault, status: int, content_type: str | None, begin: bytes
+) -> None:
+    """A page or an error, once; a page can pass for a film."""
+    api, url = film
+    api.behaviour.faults.append(fault)
+    answer = fetched(url)
+    assert (answer.status_code, answer.headers.get("Content-Type")) == (status, content_type)
+    assert answer.content.startswith(begin)
+    assert not {"ETag", "x-goog-hash"} & answer.headers.keys()
+    assert answer.headers.get("Retry-After") == fault.retry_after
+    assert answer.headers.get("Location", "") == fault.location
+    assert fetched(url).content == FILM
+
+
+def test_the_storage_can_hang_up(film: tuple[StandIn, str]) -> None:
+    """Closed without an answer."""
+    api, url = film
+    api.behaviour.faults.append(Fault("/storage/recordings/room_1/", "reset", after=1))
+    assert fetched(url).content == FILM
+    with pytest.raises(requests.ConnectionError):
+        fetched(url)
+    assert [each.status for each in api.seen("/storage")] == [200, 0]
+
+
+def test_parts_can_be_ignored_or_wrong(film: tuple[StandIn, str]) -> None:
+    """The whole file with 200, or other bytes with 206, which `Content-Range` admits."""
+    api, url = film
+    api.behaviour.ranges = "ignored"
+    whole = fetched(url, "bytes=10000-")
+    assert (whole.status_code, whole.content) == (200, FILM)
+    assert fetched(url, "bytes=99999-").status_code == 200
+    api.behaviour.ranges = "wrong"
+    other = fetched(url, "bytes=10000-")
+    assert (other.status_code, other.content) == (206, FILM[:240])
+    assert other.headers["Content-Range"] == "bytes 0-239/10240"
+    other = fetched(url, "bytes=0-")
+    assert (other.content, other.headers["Content-Range"]) == (FILM[1:], "bytes 1-10239/10240")
+    assert fetched(url).content == FILM
+
+
+@pytest.mark.parametrize(
+    ("hashes", "shown"),
+    [
+        ((), set()),
+        (("etag",), {"ETag"}),
+        (("md5",), {"md5"}),
+        (("crc32c",), {"crc32c"}),
+        (("crc32c", "opaque_etag"), {"ETag", "crc32c"}),
+        (("md5", "crc32c", "etag"), {"ETag", "md5", "crc32c"}),
+    ],
+    ids=lambda value: "-".join(sorted(value)) or "none",
+)
+@pytest.mark.parametrize("separate", [False, True], ids=["together", "separate"])
+def test_a_file_comes_with_the_hashes_named(
+    film: tuple[StandIn, str], hashes: tuple[FileHash, ...], shown: set[str], separate: bool
+) -> None:
+    """In one line or in several; an opaque `ETag` tells versions apart without being a hash."""
+    api, url = film
+    api.behaviour.file_hashes, api.behaviour.separate_hashes = hashes, separate
+    answer = Raw(url)
+    lines, etag = answer.header("x-goog-hash"), answer.header("ETag")
+    assert answer.body() == FILM
+    assert len(lines) == (len(shown - {"ETag"}) if separate else bool(shown - {"ETag"}))
+    named = [each for line in lines for each in line.split(",")]
+    assert {each.split("=")[0] for each in named} | ({"ETag"} if etag else set()) == shown
+    if etag:
+        assert (digest(FILM, "md5").hex() in etag[0]) == ("etag" in hashes)
+        for given, status in ((etag[0], 206), ('"other"', 200)):
+            assert fetched(url, "bytes=5-", **{"If-Range": given}).status_code == status
+    else:
+        assert fetched(url, "bytes=5-", **{"If-Range": '"other"'}).status_code == 200
+
+
+@pytest.mark.parametrize("length", ["chunked", "closed"])
+@pytest.mark.parametrize("content", [FILM, b"", Made(2 * BLOCK + 5)], ids=["bytes", "empty", "made"])
+def test_a_file_can_come_without_its_length(length: Length, content: Content) -> None:
+    """In chunks, or until the connection closes; parts and faults as ever."""
+    expected = content if isinstance(content, bytes) else b"".join(content.blocks())
+    with StandIn(film_study(content), Behaviour(file_length=length)) as api:
+        url = minted(api, "exp_1")
+        with requests.Session() as session:
+            answers = [session.get(url, timeout=10) for _ in range(2)]
+        assert [each.content for each in answers] == [expected] * 2
+        assert "Content-Length" not in answers[0].headers
+        assert answers[0].headers.get("Transfer-Encoding") == ("chunked" if length == "chunked" else None)
+        part = fetched(url, "bytes=5-9")
+        assert (part.status_code, part.content) == ((206, expected[5:10]) if content else (416, b""))
+        api.behaviour.faults.append(Fault("/storage", "cut", times=2, at=7))
+        assert Raw(url).body() == expected[:7]
+        if length == "chunked":
+            with pytest.raises(requests.exceptions.ChunkedEncodingError):
+                fetched(url)
+        else:
+            assert fetched(url).content == expected[:7]
+
+
+def test_a_link_lives_as_long_as_told() -> None:
+    """Each for what was set when it was minted; 0 for one that is of no use."""
+    now = [1_718_000_000.0]
+    with StandIn(film_study(), Behaviour(minted_seconds=5), clock=lambda: now[0]) as api:
+        short = minted(api, "exp_1")
+        api.behaviour.minted_seconds = 60
+        long = minted(api, "exp_1")
+        path = api.study.of("recordings", "exp_1")[0]["downloadPath"]
+        assert ask(api, path).json()["data"]["expiresIn"] == 60
+        now[0] += 4
+        assert [fetched(url).status_code for url in (short, long)] == [200, 200]
+        now[0] += 1
+        assert [fetched(url).status_code for url in (short, long)] == [403, 200]
+        api.behaviour.minted_seconds, api.behaviour.expired_status = 0, 400
+        assert fetched(minted(api, "exp_1")).status_code == 400
+
+
+def test_a_file_can_be_slow() -> None:
+    """The latency holds for the storage, too."""
+    with StandIn(film_study()) as api:
+        url = minted(api, "exp_1")
+        api.behaviour.latency = 3600
+        with pytest.raises(requests.ReadTimeout):
+            requests.get(url, timeout=(10, 0.05))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -16,12 +16,23 @@ if TYPE_CHECKING:
 Bound = Literal["inclusive", "exclusive", "ignored", "rejected"]
 Sorting = Literal["honoured", "ignored", "rejected"]
 Total = Literal["filtered", "unfiltered", "moving"]
+Ranges = Literal["honoured", "ignored", "wrong"]
+FileHash = Literal["md5", "crc32c", "etag", "opaque_etag"]
+Length = Literal["announced", "chunked", "closed"]
 FaultKind = Literal[
     "rate_limit",
     "server_error",
     "html",
     "html_200",
+    "json_200",
+    "xml_200",
     "cut",
+    "stall",
+    "empty",
+    "announced_longer",
+    "announced_shorter",
+    "wrong_hash",
+    "corrupt",
     "bad_json",
     "error_in_200",
     "reset",
@@ -34,6 +45,8 @@ ROOM_CAP = 5000
 """Rooms that one answer holds at most (documented)."""
 DECISION_CAP = 5000
 """Agent decisions per room when no `limit` is sent (documented)."""
+MINTED_SECONDS = 900
+"""Life of a link from the download endpoint."""
 
 
 @dataclass
@@ -42,16 +55,24 @@ class Fault:
 
     Attributes:
         path: prefix relative to `/api/v3`, such as `/data/events`; `/storage` for files; `""` for all.
-        kind: `rate_limit` 429 · `server_error` JSON of `status` · `html` 502 page · `html_200` page with
-            200 · `cut` half the body, then closed · `bad_json` half the body, whole by its length ·
-            `error_in_200` the error envelope with 200 · `reset` closed without an answer · `redirect` 302
-            to `location` · `expired` a file's link is refused · `hook` calls `hook(study)`, then answers.
+        kind: `rate_limit` 429 · `server_error` JSON of `status` · `html` 502 page · `html_200`, `json_200`,
+            `xml_200` error page with 200 · `cut` the body up to `at`, then closed · `stall` the body up to
+            `at`, then nothing until the client goes away · `empty` 200 and no body, with the headers that
+            the answer would have had · `announced_longer` a `Content-Length` that is larger by `by`, closed
+            after the body · `announced_shorter` one that is smaller by `by`, and no more is sent ·
+            `wrong_hash` a file with hashes and `ETag` of another · `corrupt` the body with the byte at `at`
+            changed · `bad_json` half the body, whole by its length · `error_in_200` the error envelope with
+            200 · `reset` closed without an answer · `redirect` 302 to `location` · `expired` a file's link
+            is refused · `hook` calls `hook(study)`, then answers.
         times: how often; None for always.
         after: how many matching requests pass before the first.
         params: query parameters the request must have, such as `{"offset": "1000"}`.
         status: of a `server_error`.
         retry_after: header of a `rate_limit` or `server_error`: seconds, an HTTP date, or None for no header.
         location: of a `redirect`.
+        at: a place in the body of the answer, be it a part of a file: None for its middle.
+        by: bytes that an announced length is off.
+        content_type: sent in place of the answer's own, such as `video/mp4` for a page; `""` for its own.
         hook: of a `hook`; runs under the study's lock, so rows can come or go between pages.
     """
 
@@ -63,6 +84,9 @@ class Fault:
     status: int = 500
     retry_after: str | None = None
     location: str = ""
+    at: int | None = None
+    by: int = 1
+    content_type: str = ""
     hook: Callable[[Study], object] | None = None
 
     def meets(self, path: str, params: Mapping[str, str]) -> bool:
@@ -99,8 +123,15 @@ class Behaviour:
         left_out: table name to the number of rows that are missing from the end of every answer's selection.
         forbidden: (table name or `"*"`, experiment id) answered with 403.
         latency: seconds before every answer.
+        minted_seconds: life of a link from the download endpoint; 0 for one that has expired when it comes.
         expire_links: every link to a file has expired.
         expired_status: what the storage answers to an expired link.
+        ranges: a `Range` of a file is answered with that part, `ignored` (200 and the whole file), or `wrong`
+            (206 with other bytes, as its `Content-Range` says: from the file's start, or past it).
+        file_hashes: what a file is sent with: `md5` and `crc32c` in `x-goog-hash`, the MD5 as `etag`, or an
+            `opaque_etag`, which is not a hash of the file.
+        separate_hashes: `x-goog-hash` is sent once for each hash, not once with a comma.
+        file_length: a file comes with `Content-Length`, `chunked`, or ends when the connection is `closed`.
         rows_with_ids: rows carry `experimentId` and `roomId`: always, never, or (None) as documented for the
             table. Tables that need them to tell rows apart (rooms, participants, agents) keep theirs.
         room_cap: rooms in one selection at most.
@@ -125,8 +156,13 @@ class Behaviour:
     left_out: dict[str, int] = field(default_factory=dict)
     forbidden: set[tuple[str, str]] = field(default_factory=set)
     latency: float = 0.0
+    minted_seconds: int = MINTED_SECONDS
     expire_links: bool = False
     expired_status: int = 403
+    ranges: Ranges = "honoured"
+    file_hashes: Collection[FileHash] = ("md5", "crc32c", "etag")
+    separate_hashes: bool = False
+    file_length: Length = "announced"
     rows_with_ids: bool | None = None
     room_cap: int = ROOM_CAP
     decision_cap: int = DECISION_CAP

@@ -8,7 +8,7 @@ from typing import Any
 from hyperstudy_source.standin.answers import Answer, ApiError, invalid, not_found, success
 from hyperstudy_source.standin.query import DEFAULT_LIMIT, filter_of, page_of, whole_number
 from hyperstudy_source.standin.routing import Asked, get
-from hyperstudy_source.standin.storage import MINTED_SECONDS, with_links
+from hyperstudy_source.standin.storage import with_links
 from hyperstudy_source.standin.study import TABLES, Row, Scope, Table
 
 DETAIL_FIELDS = ("prompt", "reasoning", "chain", "peerModelSnapshot", "predictionUpdate")
@@ -68,9 +68,10 @@ def download_link(asked: Asked, room_id: str, recording_id: str) -> Answer:
     asked.require("read:recordings")
     room = _room(asked, "recordings", room_id)
     for row in asked.study.of("recordings", room.experiment_id):
-        name = row.get("url") or row.get("downloadUrl")
+        name = row.file or row.get("url") or row.get("downloadUrl")
         if row.room_id == room_id and row.get("recordingId", row.get("egressId")) == recording_id and name:
-            link = {"url": asked.links.signed(name, MINTED_SECONDS), "expiresIn": MINTED_SECONDS}
+            seconds = asked.behaviour.minted_seconds
+            link = {"url": asked.links.signed(name, seconds), "expiresIn": seconds}
             return success(link, asked.metadata("recordingDownload", "room", room_id))
     raise not_found("Recording", recording_id)
 

@@ -133,7 +133,7 @@ def _record(rooms: list[Room]) -> None:
     for person in first.people:
         record(first, person, "video")
         record(first, person, "audio")
-    record(second, second.people[0], "video", link="downloadUrl")
+    record(second, second.people[0], "video", link="download_url")
     record(second, second.people[1], "video", link="url")
     record(third, third.people[0], "video")
     record(third, third.people[1], "video", ready=False)

@@ -11,7 +11,7 @@ import math
 from hyperstudy_source.standin.demo_definitions import CLIP_SECONDS
 from hyperstudy_source.standin.demo_room import VIDEOS, Person, Room
 from hyperstudy_source.standin.storage import tone
-from hyperstudy_source.standin.study import Json
+from hyperstudy_source.standin.study import Json, Link
 
 RATINGS_PER_FILM = 40
 SYNC_PER_FILM = 15
@@ -159,10 +159,9 @@ def _gaze(room: Room, person: Person, state_id: str) -> None:
         room.add("eyetracking", row, person)
 
 
-def record(room: Room, person: Person, kind: str, link: str = "downloadPath", ready: bool = True) -> None:
+def record(room: Room, person: Person, kind: str, link: Link = "path", ready: bool = True) -> None:
     """Add a recording of one second and its file; `link` leads to the file once it is ready."""
     recording_id = f"EG_{room.id.removeprefix('room_')}_{person.role}_{kind}"
-    name = f"recordings/{room.id}/{recording_id}.wav"
     row: Json = {
         "recordingId": recording_id,
         "egressId": recording_id,
@@ -170,7 +169,7 @@ def record(room: Room, person: Person, kind: str, link: str = "downloadPath", re
         "participantName": person.name,
         "startTime": room.at(5_000),
         "videoOffset": 500,
-        "fileName": name,
+        "fileName": f"recordings/{room.id}/{recording_id}.wav",
         "format": "wav",
         "resolution": "1280x720" if kind == "video" else None,
         "status": "complete" if ready else "processing",
@@ -181,12 +180,15 @@ def record(room: Room, person: Person, kind: str, link: str = "downloadPath", re
             "experimentId": room.experiment_id,
         },
     }
-    if ready and link == "downloadPath":
-        row["downloadPath"] = f"/data/recordings/download/{room.id}/{recording_id}"
+    content = None
     if ready:
         content = tone(room.rng.choice([262, 330, 392, 523]))
-        room.study.files[name] = content
-        row |= {"endTime": room.at(6_000), "duration": 1_000, "fileSize": len(content), "url": name}
-    if link == "downloadUrl":
-        row["downloadUrl"] = name
-    room.add("recordings", row, person)
+        row |= {"endTime": room.at(6_000), "duration": 1_000}
+    room.study.add_recording(
+        row,
+        content,
+        experiment_id=room.experiment_id,
+        room_id=room.id,
+        participant_id=person.id,
+        link=link if ready else None,
+    )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
+from urllib.parse import unquote
 
 from hyperstudy_source.standin.answers import Answer, ApiError, not_found
 from hyperstudy_source.standin.behaviour import Behaviour
@@ -102,7 +103,7 @@ def answer(asked: Asked) -> Answer:
             match = expression.fullmatch(asked.path)
             if match is not None:
                 with asked.study.lock:
-                    return endpoint(asked, **match.groupdict())
+                    return endpoint(asked, **{name: unquote(each) for name, each in match.groupdict().items()})
         raise not_found("Endpoint", asked.path)
     except ApiError as error:
         return error.answer()

@@ -94,7 +94,7 @@ class StandIn:
         if split.path.startswith(STORAGE):
             answer = self._file(unquote(path.removeprefix(STORAGE)), params, headers, fault)
         elif split.path.startswith(API + "/"):
-            answer = self._api(unquote(path), params, headers, now)
+            answer = self._api(path, params, headers, now)
         else:
             answer = ApiError(404, "NOT_FOUND", f"No such path: {split.path}").answer()
         answer = answer if fault is None else spoiled(answer, fault)
@@ -125,9 +125,7 @@ class StandIn:
     def _file(
         self, name: str, params: dict[str, str], headers: dict[str, str], fault: Fault | None
     ) -> Answer:
-        expired = self.behaviour.expire_links or (fault is not None and fault.kind == "expired")
-        status = self.behaviour.expired_status if expired else None
-        return file_answer(self.study, self._links, name, params, headers, status)
+        return file_answer(self.study, self.behaviour, self._links, name, params, headers, fault)
 
 
 class _Server(ThreadingHTTPServer):
@@ -172,11 +170,37 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.send_response(answer.status)
         for name, value in answer.headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(answer.body)))
+            for line in [value] if isinstance(value, str) else value:
+                self.send_header(name, line)
+        self._send_length(answer)
         self.end_headers()
-        self.wfile.write(answer.body[: answer.sent])
+        self._send_body(answer)
+        if answer.stalled:
+            self.wfile.flush()
+            self._await_end()
         self.close_connection = self.close_connection or answer.sent is not None
+
+    def _send_length(self, answer: Answer) -> None:
+        size = len(answer.body) if answer.announced is None else answer.announced
+        match answer.length:
+            case "announced":
+                self.send_header("Content-Length", str(size))
+            case "chunked":
+                self.send_header("Transfer-Encoding", "chunked")
+            case "closed":
+                self.send_header("Connection", "close")
+
+    def _send_body(self, answer: Answer) -> None:
+        chunked = answer.length == "chunked"
+        for block in answer.blocks():
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(block), block) if chunked else block)
+        if chunked and answer.sent is None:
+            self.wfile.write(b"0\r\n\r\n")
+
+    def _await_end(self) -> None:
+        """Wait until the client, or `close_connections`, ends the connection."""
+        while self.rfile.read(1):
+            pass
 
     def log_message(self, format: str, *args: Any) -> None:
         """Keep quiet: what was asked is in `StandIn.requests`."""

@@ -16,17 +16,33 @@ import secrets
 import struct
 import wave
 from collections.abc import Callable, Mapping
-from urllib.parse import urlencode
+from dataclasses import replace
+from urllib.parse import quote, urlencode
 
 from hyperstudy_source.standin.answers import Answer
+from hyperstudy_source.standin.behaviour import Behaviour, Fault
+from hyperstudy_source.standin.files import Content, digest
 from hyperstudy_source.standin.study import Json, Study
 
 STORAGE = "/storage/"
-MINTED_SECONDS = 900
-"""Life of a link from the download endpoint."""
 LISTED_SECONDS = 7 * 24 * 3600
 """Life of a `downloadUrl` in a row: seven days (documented)."""
 SAMPLE_RATE = 8000
+CONTENT_TYPES = {
+    "json": "application/json",
+    "m4a": "audio/mp4",
+    "mkv": "video/x-matroska",
+    "mov": "video/quicktime",
+    "mp3": "audio/mpeg",
+    "mp4": "video/mp4",
+    "ogg": "audio/ogg",
+    "txt": "text/plain",
+    "wav": "audio/wav",
+    "webm": "video/webm",
+}
+"""Content types by the end of a file's name."""
+OTHER_FILE = b"Not the file that was asked for."
+"""What a file with wrong hashes has the hashes of."""
 
 
 @functools.cache
@@ -54,7 +70,7 @@ class Links:
 
     def plain(self, name: str) -> str:
         """Return a file's address without a signature; it is refused."""
-        return f"{self._origin}{STORAGE}{name}"
+        return f"{self._origin}{STORAGE}{quote(name)}"
 
     def signed(self, name: str, seconds: int) -> str:
         """Return a file's address that is good for some seconds."""
@@ -68,7 +84,7 @@ class Links:
         expected = self._signature(name, expires)
         if not hmac.compare_digest(params.get("X-Goog-Signature", ""), expected):
             return "SignatureDoesNotMatch"
-        return "ExpiredToken" if self._clock() > float(expires) else None
+        return "ExpiredToken" if self._clock() >= float(expires) else None
 
     def _signature(self, name: str, expires: str) -> str:
         return hmac.new(self._secret, f"{name}\n{expires}".encode(), hashlib.sha256).hexdigest()
@@ -90,44 +106,80 @@ def with_links(row: Json, links: Links) -> Json:
 
 def file_answer(
     study: Study,
+    behaviour: Behaviour,
     links: Links,
     name: str,
     params: Mapping[str, str],
     headers: Mapping[str, str],
-    expired_status: int | None = None,
+    fault: Fault | None = None,
 ) -> Answer:
-    """Answer a GET for a file: whole, or its `Range`; with `expired_status` the link has expired."""
+    """Answer a GET for a file, whole or its `Range`, with those faults that are not the connection's."""
     if "x-api-key" in headers:
         return _refused(400, "InvalidArgument")
     why = links.refusal(name, params)
-    if expired_status is not None or why == "ExpiredToken":
-        return _refused(expired_status or 403, "ExpiredToken")
+    if behaviour.expire_links or why == "ExpiredToken" or (fault is not None and fault.kind == "expired"):
+        return _refused(behaviour.expired_status, "ExpiredToken")
     if why is not None:
         return _refused(403, why)
-    if name not in study.files:
+    content = study.files.get(name)
+    if content is None:
         return _refused(404, "NoSuchKey")
-    return _ranged(study.files[name], headers)
-
-
-def _ranged(content: bytes, headers: Mapping[str, str]) -> Answer:
-    digest = hashlib.md5(content, usedforsecurity=False).digest()
-    etag = f'"{digest.hex()}"'
+    wrong = fault is not None and fault.kind == "wrong_hash"
     shown = {
-        "Content-Type": "audio/wav",
+        "Content-Type": CONTENT_TYPES.get(name.rpartition(".")[2].lower(), "application/octet-stream"),
         "Accept-Ranges": "bytes",
-        "ETag": etag,
-        "x-goog-hash": f"md5={base64.b64encode(digest).decode()}",
+        **_hashes(name, OTHER_FILE if wrong else content, behaviour),
     }
+    return _ranged(name, content, shown, headers, behaviour)
+
+
+def _hashes(name: str, content: Content, behaviour: Behaviour) -> dict[str, str | list[str]]:
+    found: dict[str, str | list[str]] = {}
+    etag = _etag(name, content, behaviour)
+    if etag is not None:
+        found["ETag"] = etag
+    lines = []
+    if "crc32c" in behaviour.file_hashes:
+        lines.append(f"crc32c={base64.b64encode(digest(content, 'crc32c')).decode()}")
+    if "md5" in behaviour.file_hashes:
+        lines.append(f"md5={base64.b64encode(digest(content, 'md5')).decode()}")
+    if lines:
+        found["x-goog-hash"] = lines if behaviour.separate_hashes else ",".join(lines)
+    return found
+
+
+def _etag(name: str, content: Content, behaviour: Behaviour) -> str | None:
+    if "etag" in behaviour.file_hashes:
+        return f'"{digest(content, "md5").hex()}"'
+    if "opaque_etag" in behaviour.file_hashes:
+        label = base64.b64encode(name.encode() + digest(content, "crc32c"))
+        return f'"{label.decode()}"'
+    return None
+
+
+def _ranged(
+    name: str,
+    content: Content,
+    shown: Mapping[str, str | list[str]],
+    headers: Mapping[str, str],
+    behaviour: Behaviour,
+) -> Answer:
+    whole = Answer(200, content, shown, length=behaviour.file_length)
     match = re.fullmatch(r"bytes=(\d*)-(\d*)", headers.get("range", ""))
-    if match is None or match.group() == "bytes=-" or headers.get("if-range", etag) != etag:
-        return Answer(200, content, shown)
+    if match is None or match.group() == "bytes=-" or behaviour.ranges == "ignored":
+        return whole
+    if "if-range" in headers and headers["if-range"] != _etag(name, content, behaviour):
+        return whole
     size = len(content)
     first, last = match.groups()
     start = int(first) if first else max(size - int(last), 0)
     stop = min(int(last) + 1, size) if first and last else size
     if start >= stop:
         return Answer(416, b"", {"Content-Range": f"bytes */{size}"})
-    return Answer(206, content[start:stop], {**shown, "Content-Range": f"bytes {start}-{stop - 1}/{size}"})
+    if behaviour.ranges == "wrong":
+        start, stop = (0, stop - start) if start > 0 else (min(1, size - 1), size)
+    part = {**shown, "Content-Range": f"bytes {start}-{stop - 1}/{size}"}
+    return replace(whole, status=206, body=content[start:stop], headers=part)
 
 
 def _refused(status: int, code: str) -> Answer:

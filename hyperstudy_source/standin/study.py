@@ -6,16 +6,21 @@ beside it as attributes, because some rows are served without those fields.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import quote
 
 from hyperstudy_source.data_types import DATA_TYPES, ScopeKind
+from hyperstudy_source.standin.files import Content
 
 Scope = ScopeKind
 Json = dict[str, Any]
+Link = Literal["path", "download_url", "url"]
+"""How a recording's row leads to its file: `downloadPath`, a signed `downloadUrl`, or a signed `url`."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +48,13 @@ TABLES: dict[str, Table] = {
 
 
 class Row(dict[str, Any]):
-    """A stored row: the dict that is served, with the ids that scope it as attributes."""
+    """A stored row: the dict that is served, with the ids that scope it as attributes.
 
-    __slots__ = ("experiment_id", "participant_id", "room_id")
+    Attributes:
+        file: a recording's name in the storage, None where only its links tell.
+    """
+
+    __slots__ = ("experiment_id", "file", "participant_id", "room_id")
 
     def __init__(
         self, data: Json, experiment_id: str, room_id: str | None = None, participant_id: str | None = None
@@ -55,6 +64,7 @@ class Row(dict[str, Any]):
         self.experiment_id = experiment_id
         self.room_id = room_id
         self.participant_id = participant_id
+        self.file: str | None = None
 
 
 def _no_rows() -> dict[str, dict[str, list[Row]]]:
@@ -72,7 +82,7 @@ class Study:
         personas: agent personas.
         rows: table name, then experiment id, then the rows as stored.
         variables: room id to `{"data": [...], "metadata": {...}}`.
-        files: name in the storage to the bytes of a recording.
+        files: name in the storage to the bytes of a recording, or to a `Made` that stands for many.
         frozen: rows do not change any more, so selections are computed once; `add` ends it.
         lock: held while an answer is made and while a hook runs.
     """
@@ -83,7 +93,7 @@ class Study:
     personas: list[Json] = field(default_factory=list)
     rows: dict[str, dict[str, list[Row]]] = field(default_factory=_no_rows)
     variables: dict[str, Json] = field(default_factory=dict)
-    files: dict[str, bytes] = field(default_factory=dict)
+    files: dict[str, Content] = field(default_factory=dict)
     frozen: bool = field(default=False, compare=False)
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)
     _selections: dict[object, list[Row]] = field(default_factory=dict, repr=False, compare=False)
@@ -171,6 +181,59 @@ class Study:
         }
         scoped_by = {"experiment_id": experiment_id, "room_id": room_id, "participant_id": participant_id}
         return self.add("participants", participant, **scoped_by)
+
+    def add_recording(
+        self,
+        row: Json,
+        content: Content | None,
+        *,
+        experiment_id: str,
+        room_id: str,
+        participant_id: str | None = None,
+        link: Link | None = "path",
+    ) -> Row:
+        """Add a recording and its file; the row gets `fileSize` and its link unless it has them.
+
+        Args:
+            row: as it is served; `path` needs its `recordingId` or `egressId`.
+            content: of the file; None for no file, so that a link leads to a 404.
+            experiment_id: of the room.
+            room_id: where it was recorded.
+            participant_id: who was recorded.
+            link: `path` for `downloadPath` and an unsigned `url`, `download_url` for a signed `downloadUrl`
+                and an unsigned `url`, `url` for a signed `url` alone, None for no way to the file.
+        """
+        recording_id = row.get("recordingId") or row.get("egressId")
+        name = self._file_name(room_id, str(recording_id), str(row.get("format") or "bin"))
+        added: Json = {}
+        if content is not None:
+            self.files[name] = content
+            added["fileSize"] = len(content)
+        if link is not None:
+            added["url"] = name
+        if link == "path":
+            ids = "/".join(quote(each, safe="") for each in (room_id, str(recording_id)))
+            added["downloadPath"] = f"/data/recordings/download/{ids}"
+        if link == "download_url":
+            added["downloadUrl"] = name
+        stored = self.add(
+            "recordings",
+            row | {key: value for key, value in added.items() if key not in row},
+            experiment_id=experiment_id,
+            room_id=room_id,
+            participant_id=participant_id,
+        )
+        stored.file = name if link is not None else None
+        return stored
+
+    def _file_name(self, room_id: str, recording_id: str, suffix: str) -> str:
+        """Return a name in the storage that no other file has, and that is a plain path whatever the ids are."""
+        room, stem, kind = (re.sub(r"[^\w-]", "_", each) for each in (room_id, recording_id, suffix))
+        name = f"recordings/{room}/{stem}.{kind}"
+        while name in self.files:
+            stem += "_"
+            name = f"recordings/{room}/{stem}.{kind}"
+        return name
 
     def recount(self, experiment_id: str) -> None:
         """Set the experiment's `roomCount` and `participantCount` (people, not places) from its rows."""
