@@ -57,7 +57,7 @@ def found_url(base_url: str | None) -> str:
     if any(mark in url for mark in "@?#"):
         raise SettingError(f"base_url holds more than an address: {_without_secrets(url)!r} with a user, a query or a "
                            f"fragment. Set base_url={PRODUCTION_URL}.")
-    if parts.scheme == "http" and not _is_this_machine(parts.hostname):
+    if parts.scheme == "http" and not is_this_machine(parts.hostname):
         raise SettingError(f"base_url is {url!r}: over plain http the key could be read on its way. "
                            f"Set base_url=https://{parts.netloc}{parts.path}.")
     return url
@@ -90,7 +90,8 @@ def _without_secrets(url: str) -> str:
     return without_secrets(re.split("[?#]", url.rsplit("@")[-1])[0])
 
 
-def _is_this_machine(host: str) -> bool:
+def is_this_machine(host: str) -> bool:
+    """Whether a host is the one that this runs on, which no network lies before."""
     if host == "localhost":
         return True
     try:

@@ -54,6 +54,8 @@ class RunCommand:
         parser.add_argument("--data-type", action="append", metavar="NAME", help="only this data type; repeatable")
         parser.add_argument("--start-time", metavar="T", help="backfill from here on, ISO 8601; cursors do not move")
         parser.add_argument("--end-time", metavar="T", help="backfill up to here, ISO 8601; cursors do not move")
+        parser.add_argument("--recordings", metavar="BUCKET_URL", help="fetch the recordings' files into this folder")
+        parser.add_argument("--recording-type", metavar="TYPE", help="of the recordings, fetch only audio or video")
         parser.add_argument("--demo", action="store_true", help="load a synthetic study; needs no key")
 
     def execute(self, args: argparse.Namespace) -> None:
@@ -92,6 +94,7 @@ def _run(args: argparse.Namespace) -> int:
     options = {
         "experiment_ids": args.experiment, "room_ids": args.room, "participants": args.participant,
         "start_time": args.start_time, "end_time": args.end_time,
+        "bucket_url": args.recordings, "recording_type": args.recording_type,
     }
     with ExitStack() as stack:
         if args.demo:

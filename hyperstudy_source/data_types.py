@@ -27,7 +27,7 @@ from hyperstudy_source.fields import (
     column_name,
 )
 
-__all__ = ["DATA_TYPES", "DEFAULT_DATA_TYPES", "DataType", "ScopeKind"]
+__all__ = ["DATA_TYPES", "DEFAULT_DATA_TYPES", "RECORDING_FILES", "TABLES", "DataType", "ScopeKind"]
 
 ScopeKind = Literal["experiment", "room", "participant"]
 
@@ -284,8 +284,21 @@ _ALL = (
     ),
 )
 
+RECORDING_FILES = DataType(
+    "recording_files", "The files of the recordings: where each lies, or why it is missing",
+    "/data/recordings/download", "read:recordings",
+    {"experimentId": TEXT, "recordingId": TEXT, "participantId": TEXT, "roomId": TEXT, "status": TEXT, "fileUrl": TEXT,
+     "fileName": TEXT, "sizeBytes": COUNT, "expectedSizeBytes": COUNT, "md5": TEXT, "sha256": TEXT,
+     "contentType": TEXT, "recordingType": TEXT, "attempts": COUNT, "error": TEXT, "downloadedAt": TIME},
+    key=(("recordingId",),),
+)
+"""The manifest, which no endpoint serves: a row for each recording, written by `recordings`."""
+
 DATA_TYPES: Mapping[str, DataType] = {data_type.name: data_type for data_type in _ALL}
 """All data types by the name of their table, in the order in which they are listed to people."""
+
+TABLES: Mapping[str, DataType] = {**DATA_TYPES, RECORDING_FILES.name: RECORDING_FILES}
+"""All tables that can be asked for: the data types, and what is made from them."""
 
 DEFAULT_DATA_TYPES: tuple[str, ...] = tuple(name for name, data_type in DATA_TYPES.items() if data_type.selected)
 """What is loaded where nothing is chosen."""

@@ -19,7 +19,7 @@ from dlt.common.exceptions import DltException
 from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from hyperstudy_source.data_types import DATA_TYPES
+from hyperstudy_source.data_types import TABLES
 from hyperstudy_source.errors import DestinationError, HyperStudyError, SettingError
 from hyperstudy_source.reading import RunNotes, run_notes
 from hyperstudy_source.redaction import without_secrets
@@ -111,10 +111,10 @@ def known_data_types(names: Iterable[str] | None) -> list[str]:
     """The names without duplicates. Raises `SettingError` for one that is no data type."""
     wanted = list(dict.fromkeys([names] if isinstance(names, str) else names or ()))
     for name in wanted:
-        if name not in DATA_TYPES:
-            close = difflib.get_close_matches(name, DATA_TYPES, n=1)
+        if name not in TABLES:
+            close = difflib.get_close_matches(name, TABLES, n=1)
             hint = f"Did you mean {close[0]}? " if close else ""
-            raise SettingError(f"{name!r} is no data type. {hint}There are: {', '.join(DATA_TYPES)}.")
+            raise SettingError(f"{name!r} is no data type. {hint}There are: {', '.join(TABLES)}.")
     return wanted
 
 
@@ -153,7 +153,7 @@ def _create_child_tables(pipeline: dlt.Pipeline) -> None:
     """Creates the declared child tables that had no row yet, so that queries over them work from the first run on."""
     schema = pipeline.default_schema
     roots = {table["name"] for table in schema.data_tables(seen_data_only=True)}
-    unseen = [name for data_type in DATA_TYPES.values() if data_type.name in roots
+    unseen = [name for data_type in TABLES.values() if data_type.name in roots
               for name in child_tables(data_type) if name not in roots]
     with pipeline.destination_client() as client:
         if isinstance(client, SqlJobClientBase) and unseen:
@@ -166,7 +166,7 @@ def _report(
     pipeline: dlt.Pipeline, loaded: Mapping[str, Any], before: Mapping[str, int], notes: RunNotes, started: float
 ) -> LoadReport:
     after = _row_counts(pipeline)
-    order = {name: number for number, name in enumerate(DATA_TYPES)}
+    order = {name: number for number, name in enumerate(TABLES)}
     names = sorted((name for name in after if name.split("__")[0] in loaded),
                    key=lambda name: (order[name.split("__")[0]], name))
     with pipeline.destination_client() as client:

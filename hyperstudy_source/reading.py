@@ -132,8 +132,9 @@ class Reading:
     def __init__(self, reader: Reader, data_type: DataType, schema: Schema) -> None:
         self.data_type, self.schema, self.notes = data_type, schema, reader.notes
         self._client = reader.client
-        self._state = dlt.current.resource_state(data_type.name)
-        self._rows = TableRows(data_type, schema, self._state.get("told_by"))
+        self.state = dlt.current.resource_state(data_type.name)
+        """What dlt keeps for the resource from run to run."""
+        self._rows = TableRows(data_type, schema, self.state.get("told_by"))
 
     def pages(self, scope: Scope, params: dict[str, Any], *, limit: int | None = None) -> Iterator[Page]:
         """The pages of a scope with only the rows that are in it."""
@@ -167,7 +168,7 @@ class Reading:
         """Rows of the API as rows of the table."""
         shaped = self._rows.shape(rows, scope, Counter() if twins is None else twins)
         if self._rows.told_by and not self.data_type.key:
-            self._state["told_by"] = self._rows.told_by
+            self.state["told_by"] = self._rows.told_by
         self.notes.new_fields.update(self._rows.types.grown)
         return shaped
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from hyperstudy_source.cli import RunCommand, command_parser
-from hyperstudy_source.data_types import DATA_TYPES, DataType
+from hyperstudy_source.data_types import RECORDING_FILES, TABLES, DataType
 
 
 def data_types_table() -> str:
     """One row per data type: table, endpoint, key, cursor, permission."""
     lines = ["| table | what it holds | endpoint | key | cursor | permission |", "| ---" * 6 + " |"]
-    for data_type in DATA_TYPES.values():
+    for data_type in TABLES.values():
         key = ", ".join(f"`{column}`" for column in data_type.key_columns if column != "experiment_id")
         lines.append(
             f"| `{data_type.name}` | {data_type.description}{_note(data_type)} | `{_endpoint(data_type)}` | {key} | "
@@ -50,6 +50,8 @@ def _note(data_type: DataType) -> str:
 
 
 def _endpoint(data_type: DataType) -> str:
+    if data_type is RECORDING_FILES:
+        return f"{data_type.path}/{{room}}/{{id}}"
     return data_type.path + ("/{scope}/{id}" if data_type.scopes else "")
 
 

@@ -16,13 +16,16 @@ from dlt.extract import DltResource
 
 from hyperstudy_source.client import Client
 from hyperstudy_source.cursors import FAR_FUTURE, FAR_PAST, MARGIN
-from hyperstudy_source.data_types import DATA_TYPES, DataType
+from hyperstudy_source.data_types import DATA_TYPES, RECORDING_FILES, TABLES, DataType
 from hyperstudy_source.endpoints import MADE_OF, PART_OF_EVENTS, READ_BY, room_variables
 from hyperstudy_source.errors import SettingError
 from hyperstudy_source.fields import Row, column_name
+from hyperstudy_source.file_names import SDK_PATTERN, FileNames, name_pattern
 from hyperstudy_source.reading import Reader
+from hyperstudy_source.recording_files import DOWNLOAD_THREADS, RecordingFiles
 from hyperstudy_source.scopes import Scopes, listed_ids, participants_in_rooms
 from hyperstudy_source.tables import declare, hints, opening
+from hyperstudy_source.targets import Target
 from hyperstudy_source.values import read_time
 
 Bounds = tuple[Optional[datetime], Optional[datetime]]
@@ -40,6 +43,10 @@ def hyperstudy_source(
     end_time: Union[str, datetime, None] = None,
     lookback: float = 3600,
     page_size: int = 1000,
+    bucket_url: Optional[str] = None,
+    filename: str = SDK_PATTERN,
+    recording_type: Optional[str] = None,
+    download_threads: int = DOWNLOAD_THREADS,
 ) -> list[DltResource]:
     """Everything that the HyperStudy V3 API serves, one resource per data type.
 
@@ -48,6 +55,10 @@ def hyperstudy_source(
     `end_time` (ISO 8601, both included) bound a backfill: cursors are neither read nor moved. `lookback`: s that are
     read again behind each cursor. `page_size`: rows to ask for with one request.
 
+    `bucket_url`: where the files of recordings go, a folder or any URL of fsspec; without it none is fetched.
+    `filename`: how they are called, of `file_names.NAME_FIELDS` in braces. `recording_type`: only "audio" or "video".
+    `download_threads`: files fetched at once.
+
     Raises `SettingError` where an option cannot work; while it is extracted, an `ApiError`.
     """
     if page_size < 1:
@@ -55,12 +66,13 @@ def hyperstudy_source(
     if lookback < 0:
         raise SettingError(f"lookback is {lookback}, but it counts s backwards. Set lookback=3600.")
     client = Client(api_key, base_url, organization_id)
+    files = _recording_files(client, bucket_url, filename, recording_type, download_threads)
     scopes = Scopes(client, listed_ids("experiment_ids", experiment_ids), listed_ids("room_ids", room_ids),
                     participants_in_rooms(participants))
     schema = dlt.current.source_schema()
-    for data_type in DATA_TYPES.values():
-        declare(schema, data_type)
-    return _resources(Reader(client, scopes, page_size), backfill_bounds(start_time, end_time), lookback)
+    for table in TABLES.values():
+        declare(schema, table)
+    return _resources(Reader(client, scopes, page_size), backfill_bounds(start_time, end_time), lookback, files)
 
 
 def backfill_bounds(start: str | datetime | None, end: str | datetime | None) -> Bounds:
@@ -86,12 +98,31 @@ def _time(option: str, value: str | datetime) -> datetime:
     return moment
 
 
-def _resources(reader: Reader, bounds: Bounds, lookback: float) -> list[DltResource]:
+def _recording_files(
+    client: Client, bucket_url: str | None, filename: str, recording_type: str | None, threads: int
+) -> RecordingFiles | None:
+    if recording_type not in (None, "audio", "video"):
+        raise SettingError(f"recording_type is {recording_type!r}. Set audio or video, or leave it out for both.")
+    if threads < 1:
+        raise SettingError(f"download_threads is {threads}, but files need at least 1. "
+                           f"Set download_threads={DOWNLOAD_THREADS}.")
+    names = FileNames(name_pattern(filename))
+    if not (bucket_url or "").strip():
+        return None
+    target = Target(str(bucket_url).strip())
+    return RecordingFiles(client, target, names, recording_type=recording_type, threads=threads)
+
+
+def _resources(
+    reader: Reader, bounds: Bounds, lookback: float, files: RecordingFiles | None
+) -> list[DltResource]:
     made: dict[str, DltResource] = {}
     for name, data_type in DATA_TYPES.items():
         if name == "variable_writes":
             made["room_variables"] = _room_variables(reader, made["rooms"])
-        if name in READ_BY:
+        if name == "recordings" and files:
+            made[name] = _resource(files.read, reader, data_type)
+        elif name in READ_BY:
             made[name] = _resource(READ_BY[name], reader, data_type)
         elif name in MADE_OF:
             parent, read = MADE_OF[name]
@@ -102,6 +133,7 @@ def _resources(reader: Reader, bounds: Bounds, lookback: float) -> list[DltResou
             made[name] = _windowed(reader, data_type, bounds, lookback)
         else:
             made[name] = _resource(Reader.whole, reader, data_type)
+    made[RECORDING_FILES.name] = _manifest(files, reader, made["recordings"])
     return list(made.values())
 
 
@@ -146,3 +178,13 @@ def _room_variables(reader: Reader, rooms: DltResource) -> DltResource:
         yield from room_variables(reader, page) if page else [{}]
 
     return dlt.transformer(answers, data_from=rooms, name="room_variables", selected=False)
+
+
+def _manifest(files: RecordingFiles | None, reader: Reader, recordings: DltResource) -> DltResource:
+    def rows(page: list[Row]) -> Iterator[Any]:
+        if files and page:
+            yield from files.rows(page, reader.reading(RECORDING_FILES))
+        elif not page:
+            yield opening()
+
+    return dlt.transformer(rows, data_from=recordings, **hints(RECORDING_FILES))

@@ -11,7 +11,7 @@ import pytest
 from loaded import Loaded, add, at, new_pipeline, quiet_place, run, small_study
 
 from hyperstudy_source import hyperstudy_source
-from hyperstudy_source.data_types import DATA_TYPES, DEFAULT_DATA_TYPES
+from hyperstudy_source.data_types import DATA_TYPES, DEFAULT_DATA_TYPES, TABLES
 from hyperstudy_source.fields import columns
 from hyperstudy_source.standin import StandIn, Study, demo_study
 
@@ -40,11 +40,12 @@ KEYS = {
     "variable_writes": ("experiment_id", "room_id", "row_key"),
     "variable_timeline": ("experiment_id", "room_id", "row_key"),
     "personas": ("id",),
+    "recording_files": ("experiment_id", "recording_id"),
 }
 
 
 def _documented() -> list[tuple[str, str, str]]:
-    declared = {name: columns(data_type.fields) for name, data_type in DATA_TYPES.items()}
+    declared = {name: columns(data_type.fields) for name, data_type in TABLES.items()}
     return [("__".join((name, *path)), column, data_type) for name, tables in declared.items()
             for path, found in tables.items() for column, data_type in found.items()]
 
@@ -56,7 +57,7 @@ DOCUMENTED = _documented()
 def _tables_of(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
     with quiet_place(tmp_path_factory.mktemp("tables")) as folder, StandIn(study) as api:
         pipeline = new_pipeline(folder)
-        run(pipeline, api, *DATA_TYPES)
+        run(pipeline, api, *TABLES)
         yield Loaded(pipeline)
 
 
@@ -82,12 +83,12 @@ def source() -> Any:
 
 
 def test_every_data_type_is_a_resource_of_its_name(source: Any) -> None:
-    assert set(DATA_TYPES) <= set(source.resources)
-    assert set(source.resources.selected) == set(DEFAULT_DATA_TYPES)
+    assert set(TABLES) <= set(source.resources)
+    assert set(source.resources.selected) == {*DEFAULT_DATA_TYPES, *(set(TABLES) - set(DATA_TYPES))}
     assert set(DATA_TYPES) - set(DEFAULT_DATA_TYPES) == {"personas"}
 
 
-@pytest.mark.parametrize("name", DATA_TYPES)
+@pytest.mark.parametrize("name", TABLES)
 def test_a_table_is_merged_by_its_key(name: str, source: Any) -> None:
     schema = source.resources[name].compute_table_schema()
     keys = tuple(column for column, hints in schema["columns"].items() if hints.get("primary_key"))
@@ -97,7 +98,7 @@ def test_a_table_is_merged_by_its_key(name: str, source: Any) -> None:
     assert not any(hints.get("merge_key") for hints in schema["columns"].values())
 
 
-@pytest.mark.parametrize("name", DATA_TYPES)
+@pytest.mark.parametrize("name", TABLES)
 def test_every_documented_field_has_a_column_of_its_type(name: str, tables: Loaded) -> None:
     """A child table comes with its first row; until then its columns stand in the schema."""
     wanted = [place for place in DOCUMENTED if place[0].split("__")[0] == name]
@@ -111,11 +112,11 @@ def test_a_study_with_something_of_everything_makes_every_table(everything: Load
     assert {table for table, _, _ in DOCUMENTED} <= set(everything.tables)
 
 
-@pytest.mark.parametrize("name", DATA_TYPES)
+@pytest.mark.parametrize("name", TABLES)
 def test_the_columns_that_the_source_adds_are_there(name: str, tables: Loaded) -> None:
-    added = {column: DUCKDB[kind] for column, kind in DATA_TYPES[name].added_columns.items()}
+    added = {column: DUCKDB[kind] for column, kind in TABLES[name].added_columns.items()}
     assert {column: tables.types[name].get(column) for column in added} == added
-    assert ("onset_sec" in added) == ("onset" in DATA_TYPES[name].fields)
+    assert ("onset_sec" in added) == ("onset" in TABLES[name].fields)
     assert set(KEYS[name]) <= set(tables.types[name])
 
 
@@ -123,7 +124,7 @@ def test_no_column_is_a_variant_of_another(tables: Loaded) -> None:
     assert [column for types in tables.types.values() for column in types if "__v_" in column] == []
 
 
-@pytest.mark.parametrize("name", [name for name, kind in DATA_TYPES.items() if "onset" in kind.fields])
+@pytest.mark.parametrize("name", [name for name, kind in TABLES.items() if "onset" in kind.fields])
 def test_onset_sec_is_the_onset_in_seconds(name: str, keyed: Loaded) -> None:
     rows = keyed[name]
     assert rows

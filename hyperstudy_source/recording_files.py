@@ -1,0 +1,335 @@
+"""The files of recordings: which to fetch, and the manifest row that says how it went.
+
+A file that is there at its size costs no request. A failure is a row as well, and is tried again with the next run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from dlt.common import logger
+from dlt.common.configuration.container import Container
+from dlt.common.pipeline import PipelineContext
+from dlt.common.runtime.collector import NULL_COLLECTOR
+
+from hyperstudy_source.client import Client
+from hyperstudy_source.data_types import RECORDING_FILES, DataType
+from hyperstudy_source.downloads import Body, Downloader, Link, NotDelivered
+from hyperstudy_source.errors import ApiError, KeyRejected
+from hyperstudy_source.fields import Row
+from hyperstudy_source.file_names import FileNames, folder_name, name_mark
+from hyperstudy_source.metadata_file import METADATA_FILE, update_metadata
+from hyperstudy_source.reading import Reader, Reading, RunNotes, selected, utc_now
+from hyperstudy_source.recordings import Listed, Recording, listed, path_within_api
+from hyperstudy_source.redaction import without_secrets
+from hyperstudy_source.tables import opening
+from hyperstudy_source.targets import NotWritten, Target
+
+DOWNLOAD_THREADS = 8
+"""Files that are fetched at once where nothing else is set."""
+PROGRESS_NAME, PROGRESS_PERIOD = "Recordings (bytes)", 0.2
+"""The counter in dlt's progress, and s between two moves of it."""
+
+FileStatus = Literal["downloaded", "skipped", "pending", "failed"]
+
+
+@dataclass(frozen=True)
+class File:
+    """A whole file under its final name: what is kept of it in the state."""
+
+    mark: str
+    """The `name_mark` of its name: the state keeps no person's name."""
+    size: int
+    announced: int | None
+    md5: str
+    sha256: str
+    content_type: str | None
+    downloaded_at: str
+    """ISO 8601, UTC."""
+
+
+@dataclass
+class Job:
+    """One recording on its way to its file."""
+
+    recording: Recording
+    name: str
+    known: File | None
+    """The file that was there before, if it still is."""
+    tried: int
+    """Attempts of earlier runs."""
+    file: File | None = None
+    error: str | None = None
+    attempts: int = 0
+
+
+class RecordingFiles:
+    """Fetches the files of one source's recordings into a target; its rows are the manifest."""
+
+    def __init__(
+        self, client: Client, target: Target, names: FileNames, *, recording_type: str | None = None,
+        threads: int = DOWNLOAD_THREADS, now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._client, self._target, self._names = client, target, names
+        self._recording_type, self._threads, self._now = recording_type, threads, now
+        self._links: dict[tuple[str, str], Listed] = {}
+        self._run: object = None
+        self._lock = threading.Lock()
+
+    def read(self, reader: Reader, data_type: DataType) -> Iterator[Any]:
+        """`GET /data/recordings`: the rows for the table, while the links in them, which no table keeps, stay here."""
+        table = reader.reading(data_type)
+        yield opening()
+        wanted = bool(selected(RECORDING_FILES.name))
+        for scope in reader.scopes:
+            twins: Counter[str] = Counter()
+            for page in table.pages(scope, {}, limit=reader.page_size):
+                rows = table.shaped(page.rows, scope, twins)
+                if wanted:
+                    places = [(str(row["experiment_id"]), str(row["recording_id"])) for row in rows]
+                    self._links.update(zip(places, map(listed, page.rows), strict=True))
+                yield rows
+
+    def rows(self, page: Sequence[Row], table: Reading) -> Iterator[list[Row]]:
+        """The manifest rows of a page of the table `recordings`, in parts, each as soon as its files are settled.
+
+        `table.state` has what is known of each file from earlier runs, by experiment and recording.
+        """
+        self._begin(table)
+        by_experiment: dict[str, list[Recording]] = {}
+        for row in page:
+            place = str(row["experiment_id"]), str(row["recording_id"])
+            recording = Recording(row, self._links.pop(place, Listed(None, True)))
+            if place not in self._seen and self._recording_type in (None, recording.kind):
+                self._seen.add(place)
+                by_experiment.setdefault(place[0], []).append(recording)
+        files = table.state.setdefault("files", {})
+        for experiment_id, recordings in by_experiment.items():
+            written: list[tuple[Recording, Row]] = []
+            for part in self._experiment(recordings, files.setdefault(experiment_id, {})):
+                written += part
+                yield [row for _, row in part]
+            self._tell(experiment_id, written, table.notes)
+            self._describe(experiment_id, written, table.notes)
+
+    def _begin(self, run: object) -> None:
+        """Forgets what belongs to an earlier run of the same source."""
+        if run is self._run:
+            return
+        self._run = run
+        self._seen: set[tuple[str, str]] = set()
+        self._target_refuses: str | None = None
+        self._key_refused: str | None = None
+        self._target_proven = False
+        context = Container()[PipelineContext]
+        active = context.pipeline() if context.is_active() else None
+        self._collector = active.collector if active else NULL_COLLECTOR
+        self._target.writer = active.pipeline_name if active else ""
+
+    def _experiment(
+        self, recordings: Sequence[Recording], state: dict[str, Any]
+    ) -> Iterator[list[tuple[Recording, Row]]]:
+        experiment_id = recordings[0].experiment_id
+        for recording_id, known in state.items():
+            if "mark" in known:
+                self._names.claim(experiment_id, known["mark"], recording_id)
+        present: dict[str, int] = {}
+        try:
+            present = self._target.files(folder_name(experiment_id))
+        except NotWritten as failure:
+            self._target_refuses = str(failure)
+        settled, jobs = [], []
+        for recording in recordings:
+            job = self._job(recording, state.get(recording.recording_id, {}), present)
+            if not recording.is_ready:
+                settled.append((recording, _manifest_row(recording, "pending")))
+            elif job.file:
+                settled.append((recording, self._settled(job, "skipped", state)))
+            else:
+                jobs.append(job)
+        if settled:
+            yield settled
+        yield from self._fetched(jobs, present, state)
+
+    def _job(self, recording: Recording, known: Mapping[str, Any], present: Mapping[str, int]) -> Job:
+        name = self._names.name(recording.recording_id, recording.name_fields, recording.extension)
+        file = File(**{key: known[key] for key in File.__dataclass_fields__}) if "mark" in known else None
+        there = file if file and file.mark == name_mark(name) and file.size == present.get(name) else None
+        job = Job(recording, name, there, known.get("attempts", 0))
+        if there and recording.size in (None, there.announced, there.size):
+            job.file = there
+        return job
+
+    def _fetched(
+        self, jobs: Sequence[Job], present: Mapping[str, int], state: dict[str, Any]
+    ) -> Iterator[list[tuple[Recording, Row]]]:
+        if not jobs:
+            return
+        self._prove_target()
+        self._received = shown = 0
+        downloader = Downloader(self._threads, self._client.sleep)
+        expected = sum(job.recording.size or 0 for job in jobs)
+        self._collector.update(PROGRESS_NAME, 0, total=expected, inc_total=expected)
+        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="recordings")
+        try:
+            open_jobs: dict[Future[FileStatus], Job] = {
+                pool.submit(self._settle, job, present, downloader): job for job in jobs}
+            while open_jobs:
+                done, _ = wait(open_jobs, PROGRESS_PERIOD, FIRST_COMPLETED)
+                received = self._received
+                self._collector.update(PROGRESS_NAME, received - shown)
+                shown = received
+                finished = [(open_jobs.pop(future), future.result()) for future in done]
+                if finished:
+                    yield [(job.recording, self._settled(job, status, state)) for job, status in finished]
+        finally:
+            downloader.stopped.set()
+            pool.shutdown(cancel_futures=True)
+
+    def _prove_target(self) -> None:
+        """Finds out before the first link is minted whether the target takes files at all."""
+        if not self._target_proven and not self._target_refuses:
+            try:
+                self._target.prove_writable()
+                self._target_proven = True
+            except NotWritten as failure:
+                self._target_refuses = str(failure)
+
+    def _settle(self, job: Job, present: Mapping[str, int], downloader: Downloader) -> FileStatus:
+        """Takes a file that is there, or fetches it. Runs in a thread; whatever goes wrong is told in the job."""
+        try:
+            if self._target_refuses:
+                raise NotWritten(self._target_refuses)
+            if self._is_there(job, present):
+                job.file = self._adopted(job)
+                return "skipped"
+            job.file = self._download(job, downloader)
+            return "downloaded"
+        except (NotDelivered, NotWritten, ApiError) as failure:
+            job.error = without_secrets(str(failure))
+        except Exception as failure:
+            job.error = f"It failed for a reason that is not foreseen ({type(failure).__name__}). Please report it."
+            logger.error(f"A recording was not fetched. {job.error}")
+        return "failed"
+
+    def _is_there(self, job: Job, present: Mapping[str, int]) -> bool:
+        """Whether a file of which the state knows nothing is the recording's: a killed run may have left it whole."""
+        recording, size = job.recording, present.get(job.name)
+        if not size or job.known or self._names.is_contended(recording.experiment_id, job.name):
+            return False
+        return recording.size in (None, size)
+
+    def _adopted(self, job: Job) -> File:
+        folder = folder_name(job.recording.experiment_id)
+        md5, sha256, size = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0
+        for block in self._target.read(folder, job.name):
+            md5.update(block)
+            sha256.update(block)
+            size += len(block)
+        written = self._target.written_at(folder, job.name)
+        return File(name_mark(job.name), size, job.recording.size, md5.hexdigest(), sha256.hexdigest(), None,
+                    written.isoformat())
+
+    def _download(self, job: Job, downloader: Downloader) -> File:
+        recording = job.recording
+        job.attempts = 1
+        link = self._link(recording)
+        with self._target.draft(folder_name(recording.experiment_id)) as draft:
+            body = Body(draft, self._count)
+            try:
+                downloader.fetch(link, body)
+            finally:
+                job.attempts = max(1, body.attempts)
+            file = File(name_mark(job.name), body.size, recording.size, body.md5, body.sha256, body.content_type,
+                        self._now().isoformat())
+            draft.publish(job.name)
+        if recording.size not in (None, file.size):
+            job.error = (f"The API has {recording.size:,} bytes for it, the storage host sent {file.size:,}, which is "
+                         "the whole file.")
+        return file
+
+    def _count(self, received: int) -> None:
+        with self._lock:
+            self._received += received
+
+    def _link(self, recording: Recording) -> Link:
+        """How to get at a recording's file. Raises `NotDelivered` where there is no way."""
+        if path := recording.row.get("download_path"):
+            try:
+                safe_path = path_within_api(str(path))
+            except ValueError as hostile:
+                raise NotDelivered(str(hostile)) from None
+            return Link(lambda: self._minted(safe_path), renewable=True)
+        if link := recording.listed.link:
+            return Link(lambda: link, renewable=False)
+        raise NotDelivered("The platform gave this recording up; there is no file." if recording.is_lost
+                           else "The API gives no link to the file.")
+
+    def _minted(self, path: str) -> str:
+        """`GET {downloadPath}`: a short-lived link."""
+        if self._key_refused:
+            raise NotDelivered(self._key_refused)
+        try:
+            rows = self._client.get(path).rows
+        except KeyRejected as failure:
+            self._key_refused = str(failure)
+            raise
+        link = rows[0].get("url") if rows else None
+        if not isinstance(link, str) or not link:
+            raise NotDelivered("The API gives no link where the recording's downloadPath leads.")
+        return link
+
+    def _settled(self, job: Job, status: FileStatus, state: dict[str, Any]) -> Row:
+        """The manifest row of a job that is over; what is known of its file goes into the state."""
+        attempts = job.tried + job.attempts
+        file = job.file or job.known
+        state[job.recording.recording_id] = {**(vars(file) if file else {}), "attempts": attempts}
+        error = job.error
+        if status == "skipped" and file and job.recording.size not in (None, file.size):
+            error = f"The API has {job.recording.size:,} bytes for it, the whole file has {file.size:,}."
+        if status == "failed" and file:
+            error = f"{error} The older file of {file.size:,} bytes stays."
+        row = _manifest_row(job.recording, status, file_name=job.name, attempts=attempts, error=error)
+        if file:
+            folder = folder_name(job.recording.experiment_id)
+            row |= {"file_url": self._target.url(folder, job.name), "size_bytes": file.size, "md5": file.md5,
+                    "sha256": file.sha256, "content_type": file.content_type,
+                    "downloaded_at": datetime.fromisoformat(file.downloaded_at)}
+        return row
+
+    def _tell(self, experiment_id: str, written: Sequence[tuple[Recording, Row]], notes: RunNotes) -> None:
+        """Says in the run's summary what came, and what is missing although the platform should have it."""
+        counts = {status: sum(row["status"] == status for _, row in written)
+                  for status in ("downloaded", "skipped", "pending", "failed")}
+        told = ", ".join(f"{number} {status}" for status, number in counts.items() if number)
+        notes.remark(f"recording_files of experiment {experiment_id}: {told}.")
+        missing = [row for recording, row in written if row["status"] == "failed" and not recording.is_lost]
+        if missing:
+            notes.notice(f"recording_files of experiment {experiment_id}: {len(missing)} of {len(written)} files are "
+                         f"missing, one since: {missing[0]['error']} The column error says why for each.")
+
+    def _describe(self, experiment_id: str, written: Sequence[tuple[Recording, Row]], notes: RunNotes) -> None:
+        """Brings `recordings_metadata.csv` beside the files up to date."""
+        if self._target_refuses or not any(row.get("file_name") for _, row in written):
+            return
+        try:
+            update_metadata(self._target, experiment_id, written, "{participant_name}" in self._names.pattern)
+        except (NotWritten, OSError) as failure:
+            reason = str(failure) if isinstance(failure, NotWritten) else type(failure).__name__
+            notes.notice(f"recording_files of experiment {experiment_id}: {METADATA_FILE} is not up to date: {reason}")
+
+
+def _manifest_row(recording: Recording, status: FileStatus, **more: Any) -> Row:
+    row = recording.row
+    return {
+        "experiment_id": recording.experiment_id, "recording_id": recording.recording_id,
+        "participant_id": row.get("participant_id"), "room_id": row.get("room_id"), "status": status,
+        "expected_size_bytes": recording.size, "recording_type": recording.kind, "attempts": 0, **more,
+    }
