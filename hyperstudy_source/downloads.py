@@ -47,6 +47,7 @@ _ERROR_PAGE = re.compile(
 """How pages begin that stand in place of a file; no audio or video does."""
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _GOOGLE_HASH = re.compile(r"(md5|crc32c)=([A-Za-z0-9+/]+=*)")
+_HASH_BYTES = {"md5": 16, "crc32c": 4}
 _HEX_MD5 = re.compile(r'"([0-9a-f]{32})"')
 _NO_MD5_IN_ETAG = ("x-amz-server-side-encryption-aws-kms-key-id", "x-amz-server-side-encryption-customer-algorithm")
 
@@ -88,6 +89,7 @@ class Downloader:
         self.stopped = threading.Event()
         self._session = requests.Session()
         self._session.headers["Accept-Encoding"] = "identity"
+        self._session.auth = lambda request: request  # else requests would send what a .netrc has for any host
         for scheme in ("https://", "http://"):
             self._session.mount(scheme, HTTPAdapter(pool_maxsize=threads))
 
@@ -96,6 +98,8 @@ class Downloader:
         failures = renewals = reached = 0
         address = checked_address(link.mint())
         while True:
+            if self.stopped.is_set():
+                raise NotDelivered("The run was stopped.")
             body.attempts += 1
             try:
                 self._attempt(address, body)
@@ -121,7 +125,8 @@ class Downloader:
             with self._session.get(
                 address, headers=headers, stream=True, timeout=(CONNECT_TIMEOUT, self._stall_timeout)
             ) as response:
-                checked_address(response.url)
+                for each in (*response.history, response):
+                    checked_address(each.url)
                 if body.accept(response, resumed=bool(headers)):
                     for chunk in self._chunks(response):
                         body.add(chunk)
@@ -271,6 +276,7 @@ class Body:
             raise _Passing("The storage host sent another part of the file than was asked for.")
         if total != "*":
             self.length = int(total)
+        self._ends_itself = bool(response.raw.chunked)
 
     def _restart(self) -> None:
         if self.size:
@@ -310,15 +316,16 @@ def _announced_hashes(headers: requests.structures.CaseInsensitiveDict[str]) -> 
     found = dict(_GOOGLE_HASH.findall(headers.get("x-goog-hash", "")))
     if "Content-MD5" in headers:
         found.setdefault("md5", headers["Content-MD5"])
-    hashes = {name: digest for name, value in found.items() if (digest := _hex(value))}
+    hashes = {name: digest for name, value in found.items() if (digest := _hex(value, _HASH_BYTES[name]))}
     etag = _HEX_MD5.fullmatch(headers.get("ETag", ""))
     if not hashes and etag and not any(name in headers for name in _NO_MD5_IN_ETAG):
         hashes["md5"] = etag[1]
     return hashes
 
 
-def _hex(value: str) -> str | None:
+def _hex(value: str, size: int) -> str | None:
     try:
-        return base64.b64decode(value, validate=True).hex()
+        digest = base64.b64decode(value, validate=True)
     except ValueError:
         return None
+    return digest.hex() if len(digest) == size else None

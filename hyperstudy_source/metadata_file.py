@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -15,11 +16,12 @@ from hyperstudy_source.data_types import DATA_TYPES
 from hyperstudy_source.fields import Object, Row, column_name
 from hyperstudy_source.file_names import METADATA_FILE, folder_name
 from hyperstudy_source.recordings import Recording
+from hyperstudy_source.redaction import without_secrets
 from hyperstudy_source.targets import Target
 
 __all__ = ["METADATA_FILE", "update_metadata"]
 
-NAMING_FIELDS = ("participantName", "fileName")
+NAMING_FIELDS = ("participantName", "fileName", "url")
 """Columns that are left out where no person is to be named in file names."""
 
 
@@ -45,7 +47,8 @@ def _rows(target: Target, folder: str) -> dict[str, Row]:
     if METADATA_FILE not in target.files(folder):
         return {}
     text = b"".join(target.read(folder, METADATA_FILE)).decode("utf-8-sig", "replace")
-    rows = [dict(row) for row in csv.DictReader(io.StringIO(text, newline=""))]
+    rows = [{name: without_secrets(value or "") for name, value in row.items() if name and name != "downloadUrl"}
+            for row in csv.DictReader(io.StringIO(text, newline=""))]
     return {str(row.get("recording_id") or row.get("recordingId") or row.get("egressId")): row for row in rows}
 
 
@@ -56,7 +59,9 @@ def _sdk_columns(recording: Recording) -> Row:
         value = recording.row.get(column_name(api_name))
         if isinstance(kind, Object):
             inner = value if isinstance(value, dict) else {}
-            columns |= {f"{api_name}_{name}": inner.get(column_name(name)) for name in kind.fields}
+            named = {name: inner[column_name(name)] for name in kind.fields if column_name(name) in inner}
+            columns[api_name] = json.dumps(named, ensure_ascii=False, default=str) if named else None
+            columns |= {f"{api_name}_{name}": named.get(name) for name in kind.fields}
         else:
             columns[api_name] = value
     return columns
@@ -65,7 +70,7 @@ def _sdk_columns(recording: Recording) -> Row:
 def _csv(rows: Sequence[Row]) -> str:
     """A table with a header; the columns are those of all rows, in the order in which they come."""
     text = io.StringIO(newline="")
-    names = list(dict.fromkeys(name for row in rows for name in row if name))
+    names = list(dict.fromkeys(name for row in rows for name in row))
     writer = csv.DictWriter(text, names, extrasaction="ignore")
     writer.writeheader()
     for row in rows:

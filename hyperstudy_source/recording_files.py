@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from dlt.common import logger
 from dlt.common.configuration.container import Container
@@ -62,7 +62,9 @@ class Job:
     recording: Recording
     name: str
     known: File | None
-    """The file that was there before, if it still is."""
+    """What the state has of a file of this name."""
+    intact: bool
+    """Whether that file is still there at its size."""
     tried: int
     """Attempts of earlier runs."""
     file: File | None = None
@@ -128,6 +130,10 @@ class RecordingFiles:
         self._target_refuses: str | None = None
         self._key_refused: str | None = None
         self._target_proven = False
+        self._received = self._shown = 0
+        self._counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._downloader = Downloader(self._threads, self._client.sleep)
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="recordings")
         context = Container()[PipelineContext]
         active = context.pipeline() if context.is_active() else None
         self._collector = active.collector if active else NULL_COLLECTOR
@@ -161,37 +167,36 @@ class RecordingFiles:
     def _job(self, recording: Recording, known: Mapping[str, Any], present: Mapping[str, int]) -> Job:
         name = self._names.name(recording.recording_id, recording.name_fields, recording.extension)
         file = File(**{key: known[key] for key in File.__dataclass_fields__}) if "mark" in known else None
-        there = file if file and file.mark == name_mark(name) and file.size == present.get(name) else None
-        job = Job(recording, name, there, known.get("attempts", 0))
-        if there and recording.size in (None, there.announced, there.size):
-            job.file = there
+        file = file if file and file.mark == name_mark(name) else None
+        job = Job(recording, name, file, bool(file and file.size == present.get(name)), known.get("attempts", 0))
+        if file and job.intact and recording.size in (None, file.announced, file.size):
+            job.file = file
         return job
 
     def _fetched(
         self, jobs: Sequence[Job], present: Mapping[str, int], state: dict[str, Any]
     ) -> Iterator[list[tuple[Recording, Row]]]:
+        """Downloads with the threads of the run, since dlt has the pages of several experiments under way at once."""
         if not jobs:
             return
         self._prove_target()
-        self._received = shown = 0
-        downloader = Downloader(self._threads, self._client.sleep)
         expected = sum(job.recording.size or 0 for job in jobs)
         self._collector.update(PROGRESS_NAME, 0, total=expected, inc_total=expected)
-        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="recordings")
+        open_jobs: dict[Future[FileStatus], Job] = {}
         try:
-            open_jobs: dict[Future[FileStatus], Job] = {
-                pool.submit(self._settle, job, present, downloader): job for job in jobs}
+            open_jobs |= {self._pool.submit(self._settle, job, present): job for job in jobs}
             while open_jobs:
                 done, _ = wait(open_jobs, PROGRESS_PERIOD, FIRST_COMPLETED)
                 received = self._received
-                self._collector.update(PROGRESS_NAME, received - shown)
-                shown = received
+                self._collector.update(PROGRESS_NAME, received - self._shown)
+                self._shown = received
                 finished = [(open_jobs.pop(future), future.result()) for future in done]
                 if finished:
                     yield [(job.recording, self._settled(job, status, state)) for job, status in finished]
         finally:
-            downloader.stopped.set()
-            pool.shutdown(cancel_futures=True)
+            if open_jobs:
+                self._downloader.stopped.set()
+                wait([future for future in open_jobs if not future.cancel()])
 
     def _prove_target(self) -> None:
         """Finds out before the first link is minted whether the target takes files at all."""
@@ -202,7 +207,7 @@ class RecordingFiles:
             except NotWritten as failure:
                 self._target_refuses = str(failure)
 
-    def _settle(self, job: Job, present: Mapping[str, int], downloader: Downloader) -> FileStatus:
+    def _settle(self, job: Job, present: Mapping[str, int]) -> FileStatus:
         """Takes a file that is there, or fetches it. Runs in a thread; whatever goes wrong is told in the job."""
         try:
             if self._target_refuses:
@@ -210,7 +215,7 @@ class RecordingFiles:
             if self._is_there(job, present):
                 job.file = self._adopted(job)
                 return "skipped"
-            job.file = self._download(job, downloader)
+            job.file = self._download(job)
             return "downloaded"
         except (NotDelivered, NotWritten, ApiError) as failure:
             job.error = without_secrets(str(failure))
@@ -220,11 +225,14 @@ class RecordingFiles:
         return "failed"
 
     def _is_there(self, job: Job, present: Mapping[str, int]) -> bool:
-        """Whether a file of which the state knows nothing is the recording's: a killed run may have left it whole."""
+        """Whether a file that the state does not have at its size is whole: a killed run may have left it there.
+
+        Where the API does not say the size, one that had another size when it was fetched is not.
+        """
         recording, size = job.recording, present.get(job.name)
-        if not size or job.known or self._names.is_contended(recording.experiment_id, job.name):
+        if not size or job.intact or self._names.is_contended(recording.experiment_id, job.name):
             return False
-        return recording.size in (None, size)
+        return recording.size == size or (recording.size is None and not job.known)
 
     def _adopted(self, job: Job) -> File:
         folder = folder_name(job.recording.experiment_id)
@@ -237,14 +245,14 @@ class RecordingFiles:
         return File(name_mark(job.name), size, job.recording.size, md5.hexdigest(), sha256.hexdigest(), None,
                     written.isoformat())
 
-    def _download(self, job: Job, downloader: Downloader) -> File:
+    def _download(self, job: Job) -> File:
         recording = job.recording
         job.attempts = 1
         link = self._link(recording)
         with self._target.draft(folder_name(recording.experiment_id)) as draft:
             body = Body(draft, self._count)
             try:
-                downloader.fetch(link, body)
+                self._downloader.fetch(link, body)
             finally:
                 job.attempts = max(1, body.attempts)
             file = File(name_mark(job.name), body.size, recording.size, body.md5, body.sha256, body.content_type,
@@ -289,8 +297,9 @@ class RecordingFiles:
     def _settled(self, job: Job, status: FileStatus, state: dict[str, Any]) -> Row:
         """The manifest row of a job that is over; what is known of its file goes into the state."""
         attempts = job.tried + job.attempts
-        file = job.file or job.known
-        state[job.recording.recording_id] = {**(vars(file) if file else {}), "attempts": attempts}
+        known = job.file or job.known
+        state[job.recording.recording_id] = {**(vars(known) if known else {}), "attempts": attempts}
+        file = job.file or (job.known if job.intact else None)
         error = job.error
         if status == "skipped" and file and job.recording.size not in (None, file.size):
             error = f"The API has {job.recording.size:,} bytes for it, the whole file has {file.size:,}."
@@ -306,10 +315,11 @@ class RecordingFiles:
 
     def _tell(self, experiment_id: str, written: Sequence[tuple[Recording, Row]], notes: RunNotes) -> None:
         """Says in the run's summary what came, and what is missing although the platform should have it."""
-        counts = {status: sum(row["status"] == status for _, row in written)
-                  for status in ("downloaded", "skipped", "pending", "failed")}
-        told = ", ".join(f"{number} {status}" for status, number in counts.items() if number)
-        notes.remark(f"recording_files of experiment {experiment_id}: {told}.")
+        counts = self._counts[experiment_id]
+        earlier = _summary(experiment_id, counts)
+        counts.update(str(row["status"]) for _, row in written)
+        notes.remarks[:] = [remark for remark in notes.remarks if remark != earlier]
+        notes.remark(_summary(experiment_id, counts))
         missing = [row for recording, row in written if row["status"] == "failed" and not recording.is_lost]
         if missing:
             notes.notice(f"recording_files of experiment {experiment_id}: {len(missing)} of {len(written)} files are "
@@ -321,9 +331,14 @@ class RecordingFiles:
             return
         try:
             update_metadata(self._target, experiment_id, written, "{participant_name}" in self._names.pattern)
-        except (NotWritten, OSError) as failure:
+        except Exception as failure:
             reason = str(failure) if isinstance(failure, NotWritten) else type(failure).__name__
             notes.notice(f"recording_files of experiment {experiment_id}: {METADATA_FILE} is not up to date: {reason}")
+
+
+def _summary(experiment_id: str, counts: Counter[str]) -> str:
+    told = ", ".join(f"{counts[status]} {status}" for status in get_args(FileStatus) if counts[status])
+    return f"recording_files of experiment {experiment_id}: {told}."
 
 
 def _manifest_row(recording: Recording, status: FileStatus, **more: Any) -> Row:

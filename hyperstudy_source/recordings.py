@@ -105,11 +105,11 @@ class Recording:
 
 
 def path_within_api(path: str) -> str:
-    """A `downloadPath` if it stays within the API. Raises `ValueError` for any other."""
+    """A `downloadPath` if it stays within the API, whatever ids are quoted in it. Raises `ValueError` for any other."""
     plain = path
     for _ in range(3):
         plain = unquote(plain)
-    within = re.fullmatch(r"/?[^/\\?#:\s\x00-\x1f][^\\?#\s\x00-\x1f]*", plain)
-    if not within or {"..", "."} & set(plain.split("/")):
+    within = re.fullmatch(r"/?[^/\\?#:\s\x00-\x1f]+(/[^\\?#\s\x00-\x1f]*)?", path)
+    if not within or {"..", "."} & set(re.split(r"[/\\]", plain)) or re.search(r"[\x00-\x1f\x7f]", plain):
         raise ValueError("The recording's downloadPath leads out of the API; it is refused.")
     return path

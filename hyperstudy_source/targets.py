@@ -16,11 +16,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import quote
 
 from dlt.common.configuration.exceptions import ConfigurationException
 from dlt.common.configuration.resolve import resolve_configuration
 from dlt.common.exceptions import MissingDependencyException
 from dlt.common.storages import FilesystemConfiguration, fsspec_from_config
+from fsspec.spec import AbstractBufferedFile
 
 from hyperstudy_source.errors import HyperStudyError, SettingError
 from hyperstudy_source.redaction import without_secrets
@@ -49,19 +51,24 @@ class Target:
             self._fs, self._root = fsspec_from_config(self._config)
         except MissingDependencyException:
             extra = _EXTRAS.get(bucket_url.partition("://")[0])
-            package = f"dlt-source-hyperstudy[{extra}]" if extra else "the fsspec package for it"
-            raise SettingError(f"bucket_url is {_shown(bucket_url)}, but the packages for it are missing. Run: "
-                               f"pip install \"{package}\"") from None
+            hint = f'Run: pip install "dlt-source-hyperstudy[{extra}]"' if extra else "Install what fsspec asks for."
+            raise SettingError(
+                f"bucket_url is {_shown(bucket_url)}, but the packages for it are missing. {hint}") from None
         except (ConfigurationException, ValueError) as failure:
             raise SettingError(
                 f"bucket_url is {_shown(bucket_url)}, which cannot be used: {_reason(failure)} Give a folder, or a URL "
                 "such as s3://bucket/folder, with its credentials under [sources.hyperstudy.credentials].") from None
         self.writer = ""
         """Whose temporary files these are: what a killed run left is removed by the next one of the same writer."""
+        self._own = secrets.token_hex(4)
+        """In the names of the temporary files of this target, which are under way and no leftovers."""
         self.is_local = self._config.is_local_filesystem
+        if self.is_local:  # the root of fsspec has what a URL must quote, such as spaces, as %20
+            folder = FilesystemConfiguration.make_local_path(str(self._config.bucket_url))
+            self._root = Path(folder).absolute().as_posix()
 
     def __str__(self) -> str:
-        return _shown(str(self._config))
+        return self._root if self.is_local else _shown(str(self._config))
 
     def files(self, folder: str) -> dict[str, int]:
         """Names and sizes in bytes of the files in a folder; what a killed run left behind is removed.
@@ -78,7 +85,8 @@ class Target:
         sizes = {posixpath.basename(each["name"].rstrip("/")): each["size"] for each in found if each["type"] == "file"}
         for name in [name for name in sizes if name.startswith(self._prefix)]:
             del sizes[name]
-            self.remove(self._path(folder, name))
+            if not name.startswith(self._prefix + self._own):
+                self.remove(self._path(folder, name))
         return {name: int(size or 0) for name, size in sizes.items()}
 
     def prove_writable(self) -> None:
@@ -113,7 +121,7 @@ class Target:
 
     def open_draft(self, folder: str) -> tuple[str, Any]:
         """A path that no file has, and the file opened for writing there. Raises `OSError`."""
-        path = self._path(folder, f"{self._prefix}{secrets.token_hex(6)}.part")
+        path = self._path(folder, f"{self._prefix}{self._own}{secrets.token_hex(6)}.part")
         try:
             return path, self._fs.open(path, "wb", block_size=BLOCK)
         except FileNotFoundError:
@@ -123,12 +131,19 @@ class Target:
             return path, self._fs.open(path, "wb", block_size=BLOCK)
 
     def move(self, path: str, folder: str, name: str) -> None:
-        """Gives a draft its name, in place of an older file. Raises `OSError`."""
+        """Gives a draft its name, in place of an older file. Raises `OSError`.
+
+        Object stores copy on their side. `mv` would take a bracket in the path for a pattern, and a name that others
+        begin with for a folder.
+        """
         final = self._path(folder, name)
         if self.is_local:
             Path(path).replace(final)
-        else:
-            self._fs.mv(path, final)
+            return
+        self._fs.cp_file(path, final)
+        if self.size(final) != self.size(path):
+            raise OSError("the copy is not whole")
+        self._fs.rm_file(path)
 
     def size(self, path: str) -> int:
         """Bytes of a draft that was written."""
@@ -210,16 +225,19 @@ class Draft:
         try:
             self._target.move(str(self._path), self._folder, name)
         except Exception as failure:
-            raise self._refused(failure) from None
+            raise self._refused(failure, name) from None
         self._path = None
 
-    def _refused(self, failure: Exception) -> NotWritten:
+    def _refused(self, failure: Exception, name: str | None = None) -> NotWritten:
+        if name and (name in str(failure) or quote(name) in str(failure)):
+            return NotWritten(f"{self._target} cannot be written: {type(failure).__name__}.")
         return NotWritten(f"{self._target} cannot be written: {_reason(failure)}")
 
 
 def _abandon(file: Any) -> None:
-    """Ends an upload without an object coming of it, where the filesystem can."""
-    if hasattr(file, "discard"):
+    """Ends an upload without an object coming of it, also not when the file is collected, where the filesystem can."""
+    if isinstance(file, AbstractBufferedFile):
+        file.closed = True
         file.discard()
     else:
         file.close()

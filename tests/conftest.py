@@ -14,7 +14,7 @@ import pytest
 from hyperstudy_source.standin import Behaviour, StandIn, Study, demo_study
 
 OURS = ("HYPERSTUDY_", "DLT_", "SOURCES__", "DESTINATION__", "CREDENTIALS", "PIPELINES__", "RUNTIME__", "EXTRACT__",
-        "NORMALIZE__", "LOAD__", "SCHEMA__", "DATA_WRITER__")
+        "NORMALIZE__", "LOAD__", "SCHEMA__", "DATA_WRITER__", "AWS_", "GOOGLE_", "STORAGE_EMULATOR_HOST")
 
 
 @pytest.fixture(autouse=True)
