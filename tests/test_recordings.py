@@ -265,10 +265,10 @@ class _SmallDisk(MemoryFileSystem):  # type: ignore[misc]
         file.commit()
         return file
 
-    def mv(self, path1: str, path2: str, *arguments: Any, **options: Any) -> None:
+    def cp_file(self, path1: str, path2: str, **options: Any) -> None:
         if "EG_unmovable" in path2:
             raise FileNotFoundError(path2)
-        super().mv(path1, path2, *arguments, **options)
+        super().cp_file(path1, path2, **options)
 
 
 def test_a_full_disk_fails_the_file_that_has_no_room_and_no_other(
