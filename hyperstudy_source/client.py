@@ -6,7 +6,6 @@ redirect neither; a parameter that an endpoint does not take is left out instead
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +18,7 @@ import tenacity
 from dlt.common import logger
 
 from hyperstudy_source.access import found_key, found_organization, found_url, origin
+from hyperstudy_source.budget import SCOPE, Budget
 from hyperstudy_source.envelope import Page, read_page
 from hyperstudy_source.errors import RateLimited, RequestRejected, ServerFailed, Unreachable
 
@@ -45,22 +45,22 @@ OPTIONAL_PARAMETERS: tuple[tuple[str, ...], ...] = (
 
 Params = dict[str, Any]
 
-_SCOPE = re.compile(r"/(?:experiment|room|participant)/")
-"""Where the path of an endpoint ends and the scope that is asked for begins."""
-
 
 @dataclass
 class Client:
-    """Reads the API. Safe to share between threads; `clock` and `sleep` count in s.
+    """Reads the API. Safe to share between threads.
 
+    `clock` gives epoch seconds and `sleep` counts in s; a `budget` of one's own brings its own. Without one, the
+    documented limits are kept.
     Raises `SettingError` where the key or the address cannot work, before any request.
     """
 
     api_key: str | None = field(repr=False)
     base_url: str | None = None
     organization_id: str | None = None
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
+    budget: Budget | None = field(default=None, repr=False)
     request_count: int = field(default=0, init=False)
     """How many requests were sent, every attempt counted."""
 
@@ -68,6 +68,8 @@ class Client:
         self._key = found_key(self.api_key)
         self._organization = found_organization(self.organization_id)
         self._url = found_url(self.base_url)
+        self._budget = self.budget or Budget(clock=self.clock, sleep=self.sleep)
+        self._budget.share(self._url, self._key)
         self._threads = threading.local()
         self._lock = threading.Lock()
         self._refused: dict[str, set[str]] = {}
@@ -77,9 +79,9 @@ class Client:
 
         Waits as long as a 429 asks for, and tries again after 5xx, connection errors, HTML and cut answers. An
         optional parameter that the endpoint refuses (400) is left out from then on.
-        Raises an `ApiError` whose class says what to do.
+        Raises an `ApiError` whose class says what to do, or `QuotaReached` where the budget is spent.
         """
-        endpoint = _SCOPE.split(path)[0]
+        endpoint = SCOPE.split(path)[0]
         known = self._refused.get(endpoint, set())
         accepted = {k: v for k, v in (params or {}).items() if v is not None and k not in known}
         refused: set[str] = set()
@@ -129,9 +131,9 @@ class Client:
             paging["offset"] = offset
 
     def _retrying(self, path: str, params: Params, timeout: float) -> Page:
-        patience = _Patience(path, self.clock, self.sleep)
+        patience = _Patience(path, self._budget, self.sleep)
         attempts = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type((RateLimited, ServerFailed, Unreachable)),
+            retry=tenacity.retry_if_exception_type((RateLimited, ServerFailed, Unreachable)), after=patience.after,
             stop=patience.is_over, wait=patience.seconds, sleep=patience.wait, reraise=True)
         return attempts(self._once, path, params, timeout)
 
@@ -150,10 +152,12 @@ class Client:
         raise RequestRejected(f"{path} redirects in a circle. Check base_url ({self._url}).", path=path)
 
     def _send(self, url: str, params: Params, timeout: float) -> requests.Response:
-        with self._lock:
-            self.request_count += 1
-        wanted = {} if urlsplit(url).query else params
-        return self._session().get(url, params=wanted, timeout=(CONNECT_TIMEOUT, timeout), allow_redirects=False)
+        asked = urlsplit(url)
+        wanted = {} if asked.query else params
+        with self._budget.request(asked.path.removeprefix(urlsplit(self._url).path)):
+            with self._lock:
+                self.request_count += 1
+            return self._session().get(url, params=wanted, timeout=(CONNECT_TIMEOUT, timeout), allow_redirects=False)
 
     def _followed(self, url: str, response: requests.Response, path: str) -> str:
         try:
@@ -179,28 +183,42 @@ class Client:
 
 
 class _Patience:
-    """How long to wait between the attempts of one request, and when to give up."""
+    """How long to wait between the attempts of one request, and when to give up.
 
-    def __init__(self, path: str, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
-        self._path, self._clock, self._sleep = path, clock, sleep
-        self._started, self._failures = clock(), 0
+    A 429 is waited for in the budget, since it holds for every request to the endpoint.
+    """
+
+    def __init__(self, path: str, budget: Budget, sleep: Callable[[float], None]) -> None:
+        self._path, self._budget, self._sleep = path, budget, sleep
+        self._failures, self._waited, self._asked = 0, 0.0, 0.0
+
+    def after(self, state: tenacity.RetryCallState) -> None:
+        failure = _failure(state)
+        if not isinstance(failure, RateLimited):
+            self._failures += 1
+            return
+        self._waited += self._asked
+        self._asked = (_backoff(state) if failure.retry_after is None
+                       else max(failure.retry_after, SHORTEST_BACKOFF * state.attempt_number))
+        self._budget.hold(self._path, self._asked)
 
     def is_over(self, state: tenacity.RetryCallState) -> bool:
         failure = _failure(state)
         if isinstance(failure, RateLimited):
-            return self._clock() - self._started + (failure.retry_after or 0) > RATE_LIMIT_PATIENCE
-        self._failures += 1
+            return self._waited + (failure.retry_after or 0) > RATE_LIMIT_PATIENCE
         return self._failures >= ATTEMPTS
 
     def seconds(self, state: tenacity.RetryCallState) -> float:
-        failure = _failure(state)
-        if isinstance(failure, RateLimited) and failure.retry_after is not None:
-            return max(failure.retry_after, SHORTEST_BACKOFF * state.attempt_number)
-        return min(LONGEST_BACKOFF, 2.0 ** (state.attempt_number - 1))
+        return 0.0 if isinstance(_failure(state), RateLimited) else _backoff(state)
 
     def wait(self, seconds: float) -> None:
-        logger.warning(f"{self._path} is to be asked again in {seconds:.0f} s.")
-        self._sleep(seconds)
+        if seconds:
+            self._budget.announce(f"{self._path} is to be asked again in {seconds:.0f} s.")
+            self._sleep(seconds)
+
+
+def _backoff(state: tenacity.RetryCallState) -> float:
+    return min(LONGEST_BACKOFF, 2.0 ** (state.attempt_number - 1))
 
 
 def _failure(state: tenacity.RetryCallState) -> BaseException | None:

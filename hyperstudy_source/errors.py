@@ -3,6 +3,7 @@
     HyperStudyError
     ├── SettingError            fix: an option, the key or the address is wrong
     ├── DestinationError        fix: the destination cannot be opened, written, or replace rows
+    ├── QuotaReached            stop: the hour's requests are used up; run again later
     └── ApiError                the API answered, or did not
         ├── RequestRejected     fix: 400, a parameter is wrong; or an answer that is never acceptable
         ├── KeyRejected         fix: 401, the key is missing, wrong, expired or revoked
@@ -26,6 +27,7 @@ __all__ = [
     "HyperStudyError",
     "KeyRejected",
     "NotFound",
+    "QuotaReached",
     "RateLimited",
     "RequestRejected",
     "ServerFailed",
@@ -44,6 +46,14 @@ class SettingError(HyperStudyError):
 
 class DestinationError(HyperStudyError):
     """The destination cannot be opened or written: says which one and what to do."""
+
+
+class QuotaReached(HyperStudyError):
+    """The run may send no more requests. `until`: epoch seconds from which on it may again; None: with the next run."""
+
+    def __init__(self, message: str, *, until: float | None = None) -> None:
+        super().__init__(message)
+        self.until = until
 
 
 class ApiError(HyperStudyError):

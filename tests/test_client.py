@@ -163,14 +163,15 @@ def test_two_failures_and_a_success_are_a_success(
 def test_a_429_is_obeyed_to_the_second(header: str, seconds: float, api: StandIn, ask: Client, time: Time) -> None:
     api.behaviour.faults = [Fault("/data", "rate_limit", times=2, retry_after=header)]
     assert len(ask.get(EVENTS).rows) == 7
-    assert time.slept == [seconds, seconds]
+    assert sum(time.slept) == 2 * seconds
+    assert max(time.slept) <= 60
 
 
 def test_a_429_may_name_a_date(api: StandIn, ask: Client, time: Time) -> None:
     date = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=600), usegmt=True)
     api.behaviour.faults = [Fault("/data", "rate_limit", retry_after=date)]
     ask.get(EVENTS)
-    assert [math.isclose(seconds, 600, abs_tol=30) for seconds in time.slept] == [True]
+    assert math.isclose(sum(time.slept), 600, abs_tol=30)
 
 
 @pytest.mark.parametrize("header", [None, "soon", "0", "-1", "Wed, 21 Oct 2015 07:28:00 GMT"],
