@@ -246,6 +246,14 @@ def test_a_429_rules_over_the_own_count(api: StandIn, time: Time, budget_of: Cal
     assert sum(time.slept) == 1800
 
 
+def test_of_two_429s_the_longer_wait_holds(time: Time, budget_of: Callable[..., Budget]) -> None:
+    budget = budget_of()
+    for seconds in (50, 20):
+        budget.hold(EVENTS, seconds)
+    send(budget, EVENTS)
+    assert sum(time.slept) == 50
+
+
 def test_a_429_holds_other_runs_back_for_two_hours_at_most(
     api: StandIn, time: Time, budget_of: Callable[..., Budget],
 ) -> None:
