@@ -379,6 +379,15 @@ def test_shared_experiments_need_the_organization(demo: StandIn) -> None:
     assert ask(demo, f"/data/events/experiment/{SHARED}").status_code == 403
 
 
+def test_the_list_of_experiments_can_say_less(api: StandIn) -> None:
+    told = {"updatedAt", "roomCount", "participantCount"}
+    assert all(told <= row.keys() for row in rows_of(api, "/experiments"))
+    api.behaviour.list_tells = False
+    listed = rows_of(api, "/experiments")
+    assert listed
+    assert all(told & row.keys() == {"updatedAt"} for row in listed)
+
+
 def test_an_experiment_can_be_forbidden(api: StandIn) -> None:
     """For one table or for all, and check-access says so."""
     api.behaviour.forbidden = {("chat", PAIRS), ("*", AGENTS)}

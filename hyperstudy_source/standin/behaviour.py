@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 Bound = Literal["inclusive", "exclusive", "ignored", "rejected"]
 Sorting = Literal["honoured", "ignored", "rejected"]
-Total = Literal["filtered", "unfiltered", "moving"]
+Total = Literal["filtered", "unfiltered", "moving", "too_large", "too_small"]
+Ties = Literal["stable", "shuffled"]
 Ranges = Literal["honoured", "ignored", "wrong"]
 FileHash = Literal["md5", "crc32c", "etag", "opaque_etag"]
 Length = Literal["announced", "chunked", "closed"]
@@ -45,6 +46,8 @@ ROOM_CAP = 5000
 """Rooms that one answer holds at most (documented)."""
 DECISION_CAP = 5000
 """Agent decisions per room when no `limit` is sent (documented)."""
+WRONG_BY = 3
+"""By how many rows a total is `too_large` or `too_small`."""
 MINTED_SECONDS = 900
 """Life of a link from the download endpoint."""
 
@@ -116,10 +119,12 @@ class Behaviour:
         next_offset: whether `pagination.nextOffset` is sent when there is more.
         pagination: whether `pagination` is sent; without it, `limit` and `offset` still hold.
         whole_answers: every row in one answer; `limit` and `offset` are ignored.
+        ties: whether rows of one time keep their order, or (`shuffled`) have another with every request.
         total: `pagination.total` counts the filtered rows, all rows of the scope, or (`moving`) the filtered
-            rows and one more for every earlier request of the same path.
+            rows and one more for every earlier request of the same path; or it is off by `WRONG_BY`.
         single_as_object: an answer of one row is the object, not a list.
         warnings: table name to the texts of `_warnings`.
+        list_tells: the list of experiments says how many rooms and participants each has.
         left_out: table name to the number of rows that are missing from the end of every answer's selection.
         forbidden: (table name or `"*"`, experiment id) answered with 403.
         latency: seconds before every answer.
@@ -150,9 +155,11 @@ class Behaviour:
     next_offset: bool = True
     pagination: bool = True
     whole_answers: bool = False
+    ties: Ties = "stable"
     total: Total = "filtered"
     single_as_object: bool = False
     warnings: dict[str, list[str]] = field(default_factory=dict)
+    list_tells: bool = True
     left_out: dict[str, int] = field(default_factory=dict)
     forbidden: set[tuple[str, str]] = field(default_factory=set)
     latency: float = 0.0

@@ -6,7 +6,13 @@ import time
 from typing import Any
 
 from hyperstudy_source.standin.answers import Answer, ApiError, invalid, not_found, success
-from hyperstudy_source.standin.query import DEFAULT_LIMIT, filter_of, page_of, whole_number
+from hyperstudy_source.standin.query import (
+    DEFAULT_LIMIT,
+    filter_of,
+    page_of,
+    whole_number,
+    with_shuffled_ties,
+)
 from hyperstudy_source.standin.routing import Asked, get
 from hyperstudy_source.standin.storage import with_links
 from hyperstudy_source.standin.study import TABLES, Row, Scope, Table
@@ -167,6 +173,8 @@ def _selected(asked: Asked, table: Table, scope: str, scope_id: str, every: list
     wanted = filter_of(table, asked.params, asked.behaviour, _rooms_asked_for(asked, scope, scope_id))
     key = (table.name, scope, scope_id, asked.params.get("roomId"), wanted)
     rows = asked.study.selection(key, lambda: wanted.apply(every))
+    if asked.behaviour.ties == "shuffled":
+        rows = with_shuffled_ties(rows, table, asked.earlier)
     if table.name == "rooms":
         rows = rows[: asked.behaviour.room_cap]
     return rows[: len(rows) - min(len(rows), asked.behaviour.left_out.get(table.name, 0))]

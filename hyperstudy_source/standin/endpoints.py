@@ -21,6 +21,8 @@ SUMMARY_FIELDS = (
     "organizationId",
 )
 """Fields of an experiment that the list shows."""
+COUNTED_FIELDS = frozenset({"roomCount", "participantCount"})
+"""Fields of the list that a behaviour can do without."""
 DERIVED_FIELDS = ("ownerEmail", "roomCount", "participantCount")
 """Fields of the enriched detail that the raw config lacks."""
 SESSION_FIELDS = ("id", "experimentId", "deploymentId", "status", "participantCount", "createdAt")
@@ -157,8 +159,9 @@ def _experiment_page(asked: Asked, listed: list[Json]) -> Answer:
     found = [each for each in listed if search in f"{each['name']} {each.get('description') or ''}".lower()]
     if asked.behaviour.whole_answers:
         limit, offset = max(len(found), 1), 0
+    hidden = frozenset() if asked.behaviour.list_tells else COUNTED_FIELDS
     rows = [
-        {name: each[name] for name in SUMMARY_FIELDS if name in each}
+        {name: each[name] for name in SUMMARY_FIELDS if name in each and name not in hidden}
         for each in found[offset : offset + limit]
     ]
     metadata = asked.metadata("experiments", "user", "user_owner")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -116,6 +118,15 @@ def filter_of(
         sort=sort,
         descending=descending,
     )
+
+
+def with_shuffled_ties(rows: list[Row], table: Table, seed: int) -> list[Row]:
+    """Return the rows with those of one time next to each other in another order for each seed."""
+    dice = random.Random(seed)
+    shuffled: list[Row] = []
+    for _, tied in itertools.groupby(rows, key=lambda row: row.get(table.time_field or "")):
+        shuffled += dice.sample(each := list(tied), len(each))
+    return shuffled
 
 
 def _bound_of(name: str, table: Table, params: Mapping[str, str], bound: Bound) -> datetime | None:

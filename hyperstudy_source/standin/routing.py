@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from hyperstudy_source.standin.answers import Answer, ApiError, not_found
-from hyperstudy_source.standin.behaviour import Behaviour
+from hyperstudy_source.standin.behaviour import WRONG_BY, Behaviour
 from hyperstudy_source.standin.storage import Links
 from hyperstudy_source.standin.study import Json, Study
 
@@ -64,7 +64,13 @@ class Asked:
         if not self.behaviour.pagination:
             return {}
         more = offset + returned < total
-        shown = {"filtered": total, "unfiltered": unfiltered, "moving": total + self.earlier}
+        shown = {
+            "filtered": total,
+            "unfiltered": unfiltered,
+            "moving": total + self.earlier,
+            "too_large": total + WRONG_BY,
+            "too_small": max(0, total - WRONG_BY),
+        }
         page = {
             "total": shown[self.behaviour.total],
             "returned": returned,
