@@ -1,6 +1,6 @@
-"""The dlt plugin: `dlt pipeline NAME run` and what follows from its options. Parses, loads, prints.
+"""The dlt plugin: `dlt pipeline NAME run`, `check`, `verify` and `status`. Parses, calls, prints.
 
-The modules that do the work are imported when the command runs, so that every other dlt command starts as fast as
+The modules that do the work are imported when a command runs, so that every other dlt command starts as fast as
 without this plugin.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import dlt
 
     from hyperstudy_source.loading import LoadReport
+    from hyperstudy_source.verification import Comparison
 
 DEFAULT_NAME = "hyperstudy"
 DEFAULT_DATASET = "hyperstudy_data"
@@ -29,41 +31,38 @@ HOLDS_DEMO = "hyperstudy_demo"
 """Under this name the pipeline's local state keeps whether it was filled by `--demo`."""
 
 
-class RunCommand:
-    """`dlt pipeline NAME run`."""
+class Command:
+    """What the commands of this package share: options, errors in one sentence, exit statuses."""
 
     parent = "pipeline"
-    command = "run"
+    command = ""
     compose = "replace"
-    help_string = "Loads HyperStudy experiments into a database"
+    help_string = ""
     docs_url: str | None = None
-    description = (
-        "Loads everything that is new in HyperStudy, by default every data type of every experiment that the key can "
-        "read. Run it again to bring the tables up to date. Exit status: 0 complete, 3 loaded but something is "
-        "incomplete, 1 anything else."
-    )
+    description = ""
 
     def configure_parser(self, parser: argparse.ArgumentParser) -> None:
         """Declares the options."""
         parser.add_argument("--destination", default="duckdb", help="where to load to: any dlt destination (duckdb)")
         parser.add_argument("--dataset-name", default=DEFAULT_DATASET, help=f"the dataset ({DEFAULT_DATASET})")
-        parser.add_argument("--experiment", action="append", metavar="ID", help="only this experiment; repeatable")
-        parser.add_argument("--room", action="append", metavar="ID", help="only this room; repeatable")
-        parser.add_argument(
-            "--participant", action="append", metavar="ID@ROOM", help="only this participant in a room; repeatable")
-        parser.add_argument("--data-type", action="append", metavar="NAME", help="only this data type; repeatable")
-        parser.add_argument("--start-time", metavar="T", help="backfill from here on, ISO 8601; cursors do not move")
-        parser.add_argument("--end-time", metavar="T", help="backfill up to here, ISO 8601; cursors do not move")
-        parser.add_argument("--recordings", metavar="BUCKET_URL", help="fetch the recordings' files into this folder")
-        parser.add_argument("--recording-type", metavar="TYPE", help="of the recordings, fetch only audio or video")
-        parser.add_argument("--demo", action="store_true", help="load a synthetic study; needs no key")
+        self.add_options(parser)
+        parser.add_argument("--demo", action="store_true", help="use a synthetic study; needs no key")
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Declares the options that only this command has."""
+
+    def run(self, pipeline: dlt.Pipeline, args: argparse.Namespace, options: dict[str, Any]) -> int:
+        """Does the work, and returns the exit status. `options` are those of the source."""
+        raise NotImplementedError
 
     def execute(self, args: argparse.Namespace) -> None:
-        """Loads and prints the summary; ends the process with the status unless that is 0."""
+        """Runs and prints; ends the process with the status unless that is 0."""
         from hyperstudy_source.errors import HyperStudyError
 
         try:
-            status = _run(args)
+            with ExitStack() as stack:
+                options = _source_options(args, stack)
+                status = self.run(_pipeline(args), args, options)
         except HyperStudyError as error:
             print(f"Error: {error}", file=sys.stderr)
             status = FAILED
@@ -74,7 +73,125 @@ class RunCommand:
             sys.exit(status)
 
 
-def command_parser(command: type[RunCommand]) -> argparse.ArgumentParser:
+class RunCommand(Command):
+    """`dlt pipeline NAME run`."""
+
+    command = "run"
+    help_string = "Loads HyperStudy experiments into a database"
+    description = (
+        "Loads everything that is new in HyperStudy, by default every data type of every experiment that the key can "
+        "read. Run it again to bring the tables up to date. Exit status: 0 complete, 3 loaded but something is "
+        "incomplete, 75 stopped at the quota, run again later, 1 anything else."
+    )
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Declares what to load and how."""
+        parser.add_argument("--experiment", action="append", metavar="ID", help="only this experiment; repeatable")
+        parser.add_argument("--room", action="append", metavar="ID", help="only this room; repeatable")
+        parser.add_argument(
+            "--participant", action="append", metavar="ID@ROOM", help="only this participant in a room; repeatable")
+        parser.add_argument("--data-type", action="append", metavar="NAME", help="only this data type; repeatable")
+        parser.add_argument("--start-time", metavar="T", help="backfill from here on, ISO 8601; cursors do not move")
+        parser.add_argument("--end-time", metavar="T", help="backfill up to here, ISO 8601; cursors do not move")
+        parser.add_argument("--recordings", metavar="BUCKET_URL", help="fetch the recordings' files into this folder")
+        parser.add_argument("--recording-type", metavar="TYPE", help="of the recordings, fetch only audio or video")
+        parser.add_argument("--full", action="store_true", help="read everything from its beginning, changed or not")
+        parser.add_argument("--max-requests", type=int, metavar="N", help="stop after N requests; the next run goes on")
+        parser.add_argument(
+            "--stop-on-quota", action="store_true", help="stop in place of waiting for the next hour's requests")
+
+    def run(self, pipeline: dlt.Pipeline, args: argparse.Namespace, options: dict[str, Any]) -> int:
+        """Loads, and prints the summary."""
+        from hyperstudy_source.loading import load
+
+        _keep_demo_apart(pipeline, args.demo)
+        report = load(pipeline, args.data_type, args.full, args.max_requests, args.stop_on_quota, **options)
+        print(report)
+        print(f"Next: {_next_command(report)}")
+        return report.exit_status
+
+
+class CheckCommand(Command):
+    """`dlt pipeline NAME check`."""
+
+    command = "check"
+    help_string = "Checks the key, its permissions, the destination and where recordings go"
+    description = (
+        "Checks what a load needs, and says what to do where something is missing. Nothing is loaded. Exit status: 0 a "
+        "load can work, 1 it cannot."
+    )
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Declares what the check is for."""
+        parser.add_argument("--experiment", action="append", metavar="ID", help="only this experiment; repeatable")
+        parser.add_argument("--recordings", metavar="BUCKET_URL", help="check that the recordings' files can go there")
+
+    def run(self, pipeline: dlt.Pipeline, args: argparse.Namespace, options: dict[str, Any]) -> int:  # noqa: ARG002
+        """Prints a line for each finding, as it comes."""
+        from hyperstudy_source.checks import check
+
+        status = 0
+        for finding in check(pipeline, **options):
+            print(finding, flush=True)
+            status = status if finding.holds or not finding.essential else FAILED
+        return status
+
+
+class VerifyCommand(Command):
+    """`dlt pipeline NAME verify`."""
+
+    command = "verify"
+    help_string = "Compares the API's counts with the tables"
+    description = (
+        "Compares the API's counts with the tables, one request for each experiment and data type, and prints what "
+        "differs. Exit status: 0 no row is missing, 3 some are, 1 anything else."
+    )
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Declares what to compare."""
+        parser.add_argument("--experiment", action="append", metavar="ID", help="only this experiment; repeatable")
+        parser.add_argument("--data-type", action="append", metavar="NAME", help="only this data type; repeatable")
+        parser.add_argument("--repair", action="store_true", help="read what lacks rows again from its beginning")
+
+    def run(self, pipeline: dlt.Pipeline, args: argparse.Namespace, options: dict[str, Any]) -> int:
+        """Prints what differs, and with `--repair` mends it and compares once more."""
+        from hyperstudy_source.loading import INCOMPLETE
+        from hyperstudy_source.verification import repair, verify
+
+        _keep_demo_apart(pipeline, args.demo)
+        compared = list(verify(pipeline, args.data_type, **options))
+        if args.repair and any(each.missing for each in compared):
+            _print_comparisons(compared)
+            for report in repair(pipeline, [each for each in compared if each.missing], **options):
+                print(report)
+            compared = list(verify(pipeline, args.data_type, **options))
+        _print_comparisons(compared)
+        return INCOMPLETE if any(each.missing for each in compared) else 0
+
+
+class StatusCommand(Command):
+    """`dlt pipeline NAME status`."""
+
+    command = "status"
+    help_string = "Shows how far the tables are"
+    description = "Shows the last complete read and the cursor of each data type, and what is incomplete. Asks nothing."
+
+    def run(self, pipeline: dlt.Pipeline, args: argparse.Namespace, options: dict[str, Any]) -> int:  # noqa: ARG002
+        """Prints a line for each data type."""
+        from hyperstudy_source.sync_status import experiments_with_open_rooms, sync_status
+
+        told = sync_status(pipeline)
+        width = max([len(each.data_type) for each in told] or [9])
+        print(f"{'data type':<{width}}  {'scopes':>7}  {'incomplete':>10}  {'last complete read':<20}  newest row")
+        for each in told:
+            complete = f"{each.last_complete:%Y-%m-%d %H:%M:%S}" if each.last_complete else "never"
+            print(f"{each.data_type:<{width}}  {each.scopes:>7,}  {each.unsettled:>10,}  {complete:<20}  "
+                  f"{each.cursor or ''}")
+        print(f"{experiments_with_open_rooms(pipeline)} experiments have open rooms.")
+        return 0
+
+
+def command_parser(command: type[Command]) -> argparse.ArgumentParser:
     """The options of a command by themselves, without the program around it."""
     parser = argparse.ArgumentParser(command.command)
     command().configure_parser(parser)
@@ -84,30 +201,48 @@ def command_parser(command: type[RunCommand]) -> argparse.ArgumentParser:
 @plugins.hookimpl(specname="plug_cli")
 @plugins.only_host("dlt")
 def plug_cli_run(host: str) -> type[Any] | None:  # noqa: ARG001 - the name is that of dlt's hook
-    """Adds the command to `dlt pipeline`."""
+    """Adds `dlt pipeline NAME run`."""
     return RunCommand
 
 
-def _run(args: argparse.Namespace) -> int:
-    from hyperstudy_source.loading import load
+@plugins.hookimpl(specname="plug_cli")
+@plugins.only_host("dlt")
+def plug_cli_check(host: str) -> type[Any] | None:  # noqa: ARG001
+    """Adds `dlt pipeline NAME check`."""
+    return CheckCommand
 
-    options = {
-        "experiment_ids": args.experiment, "room_ids": args.room, "participants": args.participant,
-        "start_time": args.start_time, "end_time": args.end_time,
-        "bucket_url": args.recordings, "recording_type": args.recording_type,
-    }
-    with ExitStack() as stack:
-        if args.demo:
-            from hyperstudy_source.standin import StandIn, demo_study
 
-            api = stack.enter_context(StandIn(demo_study()))
-            options |= {"api_key": api.api_key, "base_url": api.base_url}
-        pipeline = _pipeline(args)
-        _keep_demo_apart(pipeline, args.demo)
-        report = load(pipeline, args.data_type, **{name: value for name, value in options.items() if value is not None})
-    print(report)
-    print(f"Next: {_next_command(report)}")
-    return report.exit_status
+@plugins.hookimpl(specname="plug_cli")
+@plugins.only_host("dlt")
+def plug_cli_verify(host: str) -> type[Any] | None:  # noqa: ARG001
+    """Adds `dlt pipeline NAME verify`."""
+    return VerifyCommand
+
+
+@plugins.hookimpl(specname="plug_cli")
+@plugins.only_host("dlt")
+def plug_cli_status(host: str) -> type[Any] | None:  # noqa: ARG001
+    """Adds `dlt pipeline NAME status`."""
+    return StatusCommand
+
+
+OPTIONS = {
+    "experiment": "experiment_ids", "room": "room_ids", "participant": "participants", "start_time": "start_time",
+    "end_time": "end_time", "recordings": "bucket_url", "recording_type": "recording_type",
+}
+"""Options of the commands -> options of the source."""
+
+
+def _source_options(args: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
+    """The options of the source that were given; with `--demo` the stand-in runs until the stack is closed."""
+    given = {name: getattr(args, option, None) for option, name in OPTIONS.items()}
+    options = {name: value for name, value in given.items() if value is not None}
+    if args.demo:
+        from hyperstudy_source.standin import StandIn, demo_study
+
+        api = stack.enter_context(StandIn(demo_study()))
+        options |= {"api_key": api.api_key, "base_url": api.base_url}
+    return options
 
 
 def _pipeline(args: argparse.Namespace) -> dlt.Pipeline:
@@ -152,3 +287,12 @@ def _next_command(report: LoadReport) -> str:
     names = [table.name for table in report.tables]
     table = "rooms" if "rooms" in names else names[0]
     return f"python -c \"import duckdb; print(duckdb.connect('{shown}').sql('from {report.dataset_name}.{table}'))\""
+
+
+def _print_comparisons(compared: Sequence[Comparison]) -> None:
+    """What differs or is not known; then how much is equal."""
+    for each in compared:
+        if each.found != each.expected:
+            print(each)
+    equal = sum(each.found == each.expected for each in compared)
+    print(f"{equal} of {len(compared)} counts are equal.")

@@ -61,6 +61,8 @@ class Client:
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
     budget: Budget | None = field(default=None, repr=False)
+    attempts: int = ATTEMPTS
+    """How often a request that fails on the server's side is sent."""
     request_count: int = field(default=0, init=False)
     """How many requests were sent, every attempt counted."""
 
@@ -73,6 +75,11 @@ class Client:
         self._threads = threading.local()
         self._lock = threading.Lock()
         self._refused: dict[str, set[str]] = {}
+
+    @property
+    def address(self) -> str:
+        """The base URL that is asked."""
+        return self._url
 
     def get(self, path: str, params: Params | None = None, *, timeout: float = ANSWER_TIMEOUT) -> Page:
         """`GET {base_url}{path}`: the whole answer of an endpoint without pages, or one page.
@@ -102,17 +109,19 @@ class Client:
             return page
 
     def pages(
-        self, path: str, params: Params | None = None, *, timeout: float = ANSWER_TIMEOUT, limit: int | None = None
+        self, path: str, params: Params | None = None, *, timeout: float = ANSWER_TIMEOUT, limit: int | None = None,
+        offset: int = 0, previous: str = "",
     ) -> Iterator[Page]:
         """Every page of an endpoint, in the order of the API; at least one. `limit` is the page size to ask for.
 
         Without it nothing is asked for, as fits endpoints whose answer is whole. Follows `nextOffset`, else goes on
         after the rows received, until `hasMore` is false or a page is empty. A full page that says nothing of what
-        follows is followed, and may turn out to have been the whole.
+        follows is followed, and may turn out to have been the whole. `offset` and `previous` go on behind a page that
+        was read before: where it ended, and its mark.
         Raises `RequestRejected` where the API serves the same page again.
         """
-        paging: Params = {"limit": limit, "offset": 0} if limit else {}
-        offset, previous, repeats = 0, "", 0
+        paging: Params = {"limit": limit, "offset": offset} if limit else {}
+        repeats = 0
         while True:
             page = self.get(path, {**(params or {}), **paging}, timeout=timeout)
             mark = page.mark
@@ -122,7 +131,7 @@ class Client:
             if repeats > (REPEATED_PAGES if page.offset == offset else 0):
                 raise RequestRejected(
                     f"{path} gives the same rows at offset {offset} as before it, so it cannot be read to its end. "
-                    "Nothing was loaded. Set page_size to another value; if that does not help, tell the platform.",
+                    "Set page_size to another value; if that does not help, tell the platform.",
                     path=path)
             yield page
             if page.last:
@@ -131,7 +140,7 @@ class Client:
             paging["offset"] = offset
 
     def _retrying(self, path: str, params: Params, timeout: float) -> Page:
-        patience = _Patience(path, self._budget, self.sleep)
+        patience = _Patience(path, self._budget, self.sleep, self.attempts)
         attempts = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type((RateLimited, ServerFailed, Unreachable)), after=patience.after,
             stop=patience.is_over, wait=patience.seconds, sleep=patience.wait, reraise=True)
@@ -188,8 +197,8 @@ class _Patience:
     A 429 is waited for in the budget, since it holds for every request to the endpoint.
     """
 
-    def __init__(self, path: str, budget: Budget, sleep: Callable[[float], None]) -> None:
-        self._path, self._budget, self._sleep = path, budget, sleep
+    def __init__(self, path: str, budget: Budget, sleep: Callable[[float], None], attempts: int) -> None:
+        self._path, self._budget, self._sleep, self._attempts = path, budget, sleep, attempts
         self._failures, self._waited, self._asked = 0, 0.0, 0.0
 
     def after(self, state: tenacity.RetryCallState) -> None:
@@ -206,7 +215,7 @@ class _Patience:
         failure = _failure(state)
         if isinstance(failure, RateLimited):
             return self._waited + (failure.retry_after or 0) > RATE_LIMIT_PATIENCE
-        return self._failures >= ATTEMPTS
+        return self._failures >= self._attempts
 
     def seconds(self, state: tenacity.RetryCallState) -> float:
         return 0.0 if isinstance(_failure(state), RateLimited) else _backoff(state)

@@ -1,18 +1,19 @@
 """Which window of time to read for one data type in one scope, and how far its cursor may move.
 
 Cursors are kept per scope in the resource's state, `cursors: {scope: time}`: with one for all, a new experiment would
-lose its history. They move before the rows that they cover are yielded, so that both are committed together.
+lose its history. They move when a window was read to its end; where a read stands that was interrupted is kept beside
+them. Both move before the rows that they cover are yielded, so that all is committed together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import dlt
 
-from hyperstudy_source.envelope import Page
 from hyperstudy_source.errors import SettingError
 from hyperstudy_source.values import read_time
 
@@ -24,6 +25,22 @@ MARGIN = timedelta(milliseconds=1)
 
 Positions = MutableMapping[str, str]
 """The cursors of one resource: scope -> time of the newest row that is loaded, ISO 8601."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a read stands that is to go on later: rows before `after` are delivered, and no others."""
+
+    started: datetime
+    """When the read began."""
+    start: datetime | None
+    """The start of its window."""
+    after: datetime
+    expected: int | None
+    """Rows that the API counted when the read began."""
+    delivered: int
+    doubts: tuple[str, ...] = ()
+    """Why rows before `after` may be missing all the same."""
 
 
 @dataclass(frozen=True)
@@ -51,19 +68,35 @@ class Window:
         return (self.start or FAR_PAST) <= moment <= (self.end or FAR_FUTURE)
 
 
-def window(cursor: dlt.sources.incremental[datetime], positions: Sequence[Positions], key: str) -> Window:
+def window(
+    cursor: dlt.sources.incremental[datetime], positions: Sequence[Positions], key: str,
+    open_since: datetime | None = None, *, full: bool = False,
+) -> Window:
     """The window of a scope: bound by the user or a scheduler, else from the oldest cursor less the lookback.
 
-    An interval of no length, as schedulers give for a run by hand, binds nothing.
+    It begins with the oldest room that was open when the scope was last read, if that is earlier, and has no start
+    where everything is to be read (`full`).
     """
     first, last = _bound(cursor.initial_value), _bound(cursor.end_value)
-    if last is not None and last != first:
+    if is_bound(cursor):
         return Window(first, last, bound=True)
     lasts = [read_time(cursors.get(key)) for cursors in positions]
     known = [last for last in lasts if last is not None]
-    if not known or len(known) < len(lasts):
+    if full or not known or len(known) < len(lasts):
         return Window(None if last else first, None, bound=False)
-    return Window(min(known) - timedelta(seconds=float(cursor.lag or 0)), None, bound=False)
+    start = _earlier(min(known), float(cursor.lag or 0))
+    return Window(min(start, open_since) if open_since else start, None, bound=False)
+
+
+def _earlier(moment: datetime, seconds: float) -> datetime:
+    """A time so many s before another, but not before all times that are asked for."""
+    return FAR_PAST if (moment - FAR_PAST).total_seconds() <= seconds else moment - timedelta(seconds=seconds)
+
+
+def is_bound(cursor: dlt.sources.incremental[datetime]) -> bool:
+    """Whether the user or a scheduler binds the window; an interval of no length binds nothing."""
+    last = _bound(cursor.end_value)
+    return last is not None and last != _bound(cursor.initial_value)
 
 
 def _bound(value: datetime | str | None) -> datetime | None:
@@ -76,34 +109,61 @@ def _bound(value: datetime | str | None) -> datetime | None:
     return moment
 
 
-class Progress:
-    """Moves the cursors of one scope while its window is read."""
+@dataclass
+class Cursors:
+    """The cursors of one scope for a data type and the tables derived from it, and where an interrupted read stands."""
 
-    def __init__(self, window: Window, positions: Sequence[Positions], key: str, now: Callable[[], datetime]) -> None:
-        self._positions = [] if window.bound else positions
-        self._key, self._now = key, now
-        self._newest: datetime | None = None
-        self._ascending = True
-        self._held = False
+    window: Window
+    positions: Sequence[Positions]
+    key: str
+    places: MutableMapping[str, Any]
+    """Interrupted reads, by scope and window."""
+    tables: Sequence[str]
+    full: bool = False
 
-    def see(self, page: Page, moments: Iterable[datetime | None]) -> None:
-        """Takes note of a page and its rows' times, and moves the cursors as far as is safe.
+    @property
+    def newest(self) -> datetime | None:
+        """Where the cursors stand; the oldest, if they differ."""
+        known = [read_time(cursors.get(self.key)) for cursors in self.positions]
+        return min([moment for moment in known if moment], default=None) if all(known) else None
 
-        Within a scope they move only while rows come in ascending order; a warning of the API stops them, and so does
-        an end before what it announced; a row from the future moves them to the present.
-        """
-        for moment in moments:
-            if moment is None:
-                continue
-            self._ascending = self._ascending and (self._newest is None or moment >= self._newest)
-            self._newest = moment if self._newest is None else max(self._newest, moment)
-        self._held = self._held or bool(page.warnings) or page.stops_short
-        if self._newest is None or self._held or not (page.last or self._ascending):
-            return
-        reached = min(self._newest, self._now())
-        for cursors in self._positions:
-            last = read_time(cursors.get(self._key))
-            cursors[self._key] = (max(reached, last) if last else reached).isoformat()
+    @property
+    def place(self) -> Place | None:
+        """Where an interrupted read of this window, for these tables, goes on."""
+        kept = self.places.get(self._place_key)
+        if not kept or not set(self.tables) <= set(kept["tables"]):
+            return None
+        start = read_time(kept["start"])
+        if start and (self.window.start is None or self.window.start < start):
+            return None
+        began, after = (datetime.fromisoformat(kept[name]) for name in ("started", "after"))
+        return Place(began, start, after, kept["expected"], kept["delivered"], tuple(kept.get("doubts", ())))
+
+    def keep(self, place: Place) -> None:
+        """Keeps where the read stands."""
+        self.places[self._place_key] = {
+            "started": place.started.isoformat(), "start": place.start.isoformat() if place.start else None,
+            "after": place.after.isoformat(), "expected": place.expected, "delivered": place.delivered,
+            "tables": list(self.tables), "doubts": list(place.doubts)}
+
+    def drop_place(self) -> None:
+        """Forgets it: the window was read to its end."""
+        self.places.pop(self._place_key, None)
+
+    def move(self, newest: datetime | None, now: datetime) -> datetime | None:
+        """Moves the cursors to the newest row, never back and not past this machine's clock; a backfill moves none."""
+        if newest and not self.window.bound:
+            for cursors in self.positions:
+                last = read_time(cursors.get(self.key))
+                reached = min(newest, now)
+                cursors[self.key] = (max(reached, last) if last else reached).isoformat()
+        return self.newest
+
+    @property
+    def _place_key(self) -> str:
+        window = self.window
+        bounds = f" {window.start} to {window.end}" if window.bound else ""
+        return f"{self.key}{bounds}{' in full' if self.full else ''}"
 
 
 def _iso(moment: datetime) -> str:

@@ -27,7 +27,7 @@ from hyperstudy_source.fields import (
     column_name,
 )
 
-__all__ = ["DATA_TYPES", "DEFAULT_DATA_TYPES", "RECORDING_FILES", "TABLES", "DataType", "ScopeKind"]
+__all__ = ["DATA_TYPES", "DEFAULT_DATA_TYPES", "RECORDING_FILES", "SYNC_LEDGER", "TABLES", "DataType", "ScopeKind"]
 
 ScopeKind = Literal["experiment", "room", "participant"]
 
@@ -294,10 +294,21 @@ RECORDING_FILES = DataType(
 )
 """The manifest, which no endpoint serves: a row for each recording, written by `recordings`."""
 
+SYNC_LEDGER = DataType(
+    "sync_ledger", "What each run read, and whether it is complete", "", "",
+    {"rowKey": TEXT, "runId": TEXT, "experimentId": TEXT, "roomId": TEXT, "participantId": TEXT, "dataType": TEXT,
+     "status": TEXT, "rowsExpected": COUNT, "rowsReceived": COUNT, "rowsDistinct": COUNT, "pages": COUNT,
+     "requests": COUNT, "windowStart": TIME, "windowEnd": TIME, "cursorBefore": TIME, "cursorAfter": TIME,
+     "reason": TEXT, "startedAt": TIME, "finishedAt": TIME},
+    key=(("rowKey",),), of_experiment=False,
+)
+"""The ledger, which no endpoint serves: a row for each run, scope and data type, made by `completeness`."""
+
 DATA_TYPES: Mapping[str, DataType] = {data_type.name: data_type for data_type in _ALL}
 """All data types by the name of their table, in the order in which they are listed to people."""
 
-TABLES: Mapping[str, DataType] = {**DATA_TYPES, RECORDING_FILES.name: RECORDING_FILES}
+TABLES: Mapping[str, DataType] = {
+    **DATA_TYPES, RECORDING_FILES.name: RECORDING_FILES, SYNC_LEDGER.name: SYNC_LEDGER}
 """All tables that can be asked for: the data types, and what is made from them."""
 
 DEFAULT_DATA_TYPES: tuple[str, ...] = tuple(name for name, data_type in DATA_TYPES.items() if data_type.selected)

@@ -6,27 +6,32 @@ resource's state keeps what was last seen of it, and nothing is asked for what h
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 import dlt
 
 from hyperstudy_source.data_types import DATA_TYPES, DataType
-from hyperstudy_source.errors import NotFound
+from hyperstudy_source.envelope import Page
 from hyperstudy_source.fields import Row
 from hyperstudy_source.reading import Reader, selected
-from hyperstudy_source.scopes import Scope
+from hyperstudy_source.scopes import EVERYWHERE, READS, Scope
 from hyperstudy_source.tables import opening
 from hyperstudy_source.values import digest
+from hyperstudy_source.visits import Visit
 
 FINAL_STATUSES = frozenset({
     "abandoned", "archived", "canceled", "cancelled", "closed", "complete", "completed", "ended", "expired", "failed",
     "finished", "stopped", "terminated",
 })
-"""Statuses of rooms and deployments after which nothing is written any more. Any other means: still open."""
+"""Statuses of deployments after which nothing is written any more. Any other means: still open."""
 DECISIONS_PER_ROOM = 5000
 """The cap of `GET /data/agent-decisions` where no `limit` is given."""
+VARIABLES = ("variable_writes", "variable_timeline")
+"""The tables that one answer for each room fills."""
 MOST_DECISIONS_PER_ROOM = 5_000_000
 """Where raising the cap ends: a thousand times the default."""
 
@@ -36,36 +41,51 @@ def experiments(reader: Reader, data_type: DataType) -> Iterator[Any]:
 
     The detail has all fields of the list. A list without `updatedAt` cannot tell, so each detail is read then.
     """
-    table = reader.reading(data_type)
-    seen = dlt.current.resource_state(data_type.name).setdefault("seen", {})
+    table = reader.table(data_type)
+    seen = table.state.setdefault("seen", {})
     yield opening()
-    listed = {} if reader.scopes.named else {str(row["id"]): row for row in reader.scopes.listed}
-    for experiment_id in reader.scopes.experiments():
-        summary = listed.get(experiment_id, {})
-        mark = digest(summary) if summary.get("updatedAt") else None
-        if mark and seen.get(experiment_id) == mark:
+    summaries = reader.scopes.summaries
+    for scope in dict.fromkeys(Scope(scope.experiment_id) for scope in reader.scopes):
+        if scope in reader.run.visited.setdefault(table.name, set()):
             continue
-        scope = Scope(experiment_id)
-        for page in table.at(f"/experiments/{quote(experiment_id, safe='')}", scope=scope):
-            if mark and page.rows and not page.warnings:
-                seen[experiment_id] = mark
-            if not page.rows:
-                table.notes.notice(f"experiments: the API gives no detail of {scope}.")
-            yield table.shaped([{**summary, **row} for row in page.rows or [{"id": experiment_id}]], scope)
+        if reader.run.slice_is_over:
+            reader.run.unfinished = True
+            return
+        summary = summaries.get(scope.experiment_id, {})
+        mark = digest(summary) if summary.get("updatedAt") else None
+        if mark and seen.get(scope.experiment_id) == mark and not reader.run.full:
+            Visit(table, scope).close("quiet")
+        else:
+            with Visit(table, scope) as visit:
+                for page in visit.at(_detail_path(scope)):
+                    if not page.rows:
+                        visit.doubt("the API gives no detail")
+                    elif mark and not page.warnings:
+                        seen[scope.experiment_id] = mark
+                    found = page.rows or [{"id": scope.experiment_id}]
+                    yield visit.shaped([{**summary, **row} for row in found])
+        reader.over(table, scope)
+
+
+def _detail_path(scope: Scope) -> str:
+    return f"/experiments/{quote(scope.experiment_id, safe='')}"
 
 
 def deployments(reader: Reader, data_type: DataType) -> Iterator[Any]:
     """`GET /deployments`: one request for all experiments, or one for each that was asked for."""
-    table = reader.reading(data_type)
+    table = reader.table(data_type)
     yield opening()
     wanted: list[Scope | None] = [None]
     if reader.scopes.named:
-        wanted = [Scope(experiment_id) for experiment_id in reader.scopes.experiments()]
+        wanted = [*dict.fromkeys(Scope(scope.experiment_id) for scope in reader.scopes)]
+    visited = reader.run.visited.setdefault(table.name, set())
     for scope in wanted:
-        params = {"experimentId": scope.experiment_id} if scope else {}
-        for page in table.at("/deployments", params, scope):
-            of_scope = [row for row in page.rows if not scope or _is_in(row, scope)]
-            yield table.shaped(of_scope, scope)
+        if (scope or EVERYWHERE) in visited:
+            continue
+        with Visit(table, scope) as visit:
+            for page in visit.at("/deployments", {"experimentId": scope.experiment_id} if scope else {}):
+                yield visit.shaped([row for row in page.rows if not scope or _is_in(row, scope)])
+        reader.over(table, scope or EVERYWHERE)
 
 
 def _is_in(row: Row, scope: Scope) -> bool:
@@ -73,19 +93,86 @@ def _is_in(row: Row, scope: Scope) -> bool:
 
 
 def sessions(reader: Reader, data_type: DataType, of_deployments: Sequence[Row]) -> Iterator[Any]:
-    """`GET /deployments/{id}/sessions`, for deployments that are open or have changed."""
-    table = reader.reading(data_type)
-    seen = dlt.current.resource_state(data_type.name).setdefault("seen", {})
+    """`GET /deployments/{id}/sessions`, for deployments that are open or have changed; none of a quiet experiment."""
+    table = reader.table(data_type)
+    seen = table.state.setdefault("seen", {})
     yield opening()
-    for deployment in of_deployments:
-        deployment_id, mark = deployment["id"], digest(deployment)
-        if _is_over(deployment) and seen.get(deployment_id) == mark:
+    by_experiment: dict[str, list[Row]] = {}
+    for deployment in reader.run.waiting_for(table.name, of_deployments):
+        by_experiment.setdefault(deployment["experiment_id"], []).append(deployment)
+    for experiment_id, found in by_experiment.items():
+        scope = Scope(experiment_id)
+        if reader.run.slice_is_over:
+            reader.run.wait(table.name, found)
             continue
-        scope = Scope(deployment["experiment_id"])
-        for page in table.at(f"/deployments/{quote(deployment_id, safe='')}/sessions", scope=scope):
-            if not page.warnings:
-                seen[deployment_id] = mark
-            yield table.shaped([{"deploymentId": deployment_id, **row} for row in page.rows], scope)
+        with Visit(table, scope) as visit:
+            quiet = reader.freshness.is_quiet(["rooms"], scope)
+            for deployment in found:
+                deployment_id, mark = deployment["id"], digest(deployment)
+                if seen.get(deployment_id) == mark and (quiet or _is_over(deployment)) and not reader.run.full:
+                    continue
+                for page in visit.at(f"/deployments/{quote(deployment_id, safe='')}/sessions"):
+                    if not page.warnings:
+                        seen[deployment_id] = mark
+                    yield visit.shaped([{"deploymentId": deployment_id, **row} for row in page.rows])
+        if reader.run.stopped:
+            reader.run.wait(table.name, found)
+
+
+def rooms(reader: Reader, data_type: DataType) -> Iterator[Any]:
+    """`GET /data/rooms`: as many as the API gives at most may not be all, so they are asked for by deployment then."""
+    table = reader.table(data_type)
+    yield opening()
+    variables = selected(VARIABLES)
+    task = replace(table, loaded=[*table.loaded, *variables])
+    unread = [_missing(name) for name in variables]
+    for scope in reader.due(task, unless=lambda scope: any(scope.experiment_id in each.values() for each in unread)):
+        for _ in range(READS):
+            found: list[Row] = []
+            with Visit(table, scope) as visit:
+                for page in visit.pages(limit=reader.page_size):
+                    rows = visit.shaped(page.rows)
+                    found += _open_times(rows)
+                    yield rows
+                if data_type.most_rows and visit.received >= data_type.most_rows:
+                    for rows in _rooms_by_deployment(reader, visit, scope, data_type.most_rows):
+                        found += _open_times(rows)
+                        yield rows
+                else:
+                    visit.check_total()
+                if scope.room_id is None:
+                    reader.freshness.note_rooms(scope.experiment_id, found)
+                for name in variables:
+                    reader.freshness.note_read(name, scope, visit.started)
+            if not visit.again:
+                break
+        reader.over(task, scope)
+
+
+def _rooms_by_deployment(reader: Reader, visit: Visit, scope: Scope, most: int) -> Iterator[list[Row]]:
+    """The rooms of each deployment; what is still cut off, or belongs to no deployment, leaves a doubt.
+
+    How many there are in truth says the experiment's detail, where it says anything.
+    """
+    of_experiment = {"experimentId": scope.experiment_id}
+    listed = [row for page in visit.at("/deployments", of_experiment) for row in page.rows if _is_in(row, scope)]
+    for deployment in listed:
+        received = 0
+        for page in visit.pages({"deploymentId": deployment.get("id")}, limit=reader.page_size):
+            received += len(page.rows)
+            yield visit.shaped(page.rows)
+        if received >= most:
+            visit.doubt(f"the API gives at most {most:,} rows, and deployment {deployment.get('id')} has as many")
+    detail = next(visit.at(_detail_path(scope)))
+    counted = detail.rows[0].get("roomCount") if detail.rows else None
+    if not isinstance(counted, int) or counted < visit.distinct:
+        visit.doubt(f"the API gives at most {most:,} rows, there may be more that belong to no deployment")
+    elif visit.distinct < counted:
+        visit.doubt(f"the API gives at most {most:,} rows, {visit.distinct:,} of {counted:,} came by deployment")
+
+
+def _open_times(rows: Sequence[Row]) -> list[Row]:
+    return [{name: row.get(name) for name in ("start_time", "created_at", "end_time")} for row in rows]
 
 
 def agent_decisions(reader: Reader, data_type: DataType) -> Iterator[Any]:
@@ -93,59 +180,78 @@ def agent_decisions(reader: Reader, data_type: DataType) -> Iterator[Any]:
 
     The answer also holds rows of `_type` run; `agent_runs` reads the same ones, and more of each.
     """
-    table = reader.reading(data_type)
+    table = reader.table(data_type)
     yield opening()
-    for scope in reader.scopes:
-        cap = DECISIONS_PER_ROOM
-        pages = list(table.pages(scope, {"detail": "true"}))
-        while any(page.metadata.get("truncated") for page in pages) and cap < MOST_DECISIONS_PER_ROOM:
-            cap *= 10
-            pages = list(table.pages(scope, {"detail": "true", "limit": cap}))
-        if any(page.metadata.get("truncated") for page in pages):
-            table.notes.notice(f"agent_decisions of {scope}: the API cuts the answer off, rows are missing.")
-        for page in pages:
-            yield table.shaped([row for row in page.rows if row.get("_type") != "run"], scope)
+    for scope in reader.due(table):
+        with Visit(table, scope) as visit:
+            cap = DECISIONS_PER_ROOM
+            pages = list(visit.pages({"detail": "true"}))
+            while _is_cut(pages, cap) and cap < MOST_DECISIONS_PER_ROOM:
+                cap *= 10
+                pages = list(visit.pages({"detail": "true", "limit": cap}))
+            if _is_cut(pages, cap):
+                visit.doubt("the API cuts the answer off, rows are missing")
+            for page in pages:
+                yield visit.shaped([row for row in page.rows if row.get("_type") != "run"])
+        reader.over(table, scope)
+
+
+def _is_cut(pages: Sequence[Page], cap: int) -> bool:
+    """Whether the API says that rows are missing, or a room has exactly as many as it gives at most."""
+    by_room = Counter(row.get("roomId") for page in pages for row in page.rows if row.get("_type") != "run")
+    return any(page.metadata.get("truncated") for page in pages) or cap in by_room.values()
 
 
 def agent_runs(reader: Reader, data_type: DataType) -> Iterator[Any]:
     """`GET /data/agent-runs`: not paginated."""
-    table = reader.reading(data_type)
+    table = reader.table(data_type)
     yield opening()
-    for scope in reader.scopes:
-        for page in table.pages(scope, {}):
-            yield table.shaped(page.rows, scope)
+    for scope in reader.due(table):
+        with Visit(table, scope) as visit:
+            for page in visit.pages():
+                yield visit.shaped(page.rows)
+        reader.over(table, scope)
 
 
-def room_variables(reader: Reader, rooms: Sequence[Row]) -> Iterator[Any]:
+def room_variables(reader: Reader, of_rooms: Sequence[Row]) -> Iterator[Any]:
     """`GET /data/variables/room/{id}`, for rooms that are open or have changed: writes and timeline in one answer."""
-    tables = selected("variable_writes", "variable_timeline")
-    seen = [dlt.current.resource_state(name).setdefault("seen", {}) for name in tables]
-    for room in rooms:
-        room_id, mark = room["id"], digest(room)
-        if _is_over(room) and all(marks.get(room_id) == mark for marks in seen):
-            continue
+    names = selected(VARIABLES)
+    table = replace(reader.table(DATA_TYPES["variable_writes"]), loaded=names)
+    seen = [dlt.current.resource_state(name).setdefault("seen", {}) for name in names]
+    missing = [_missing(name) for name in names]
+    waiting = list(reader.run.waiting_for("room_variables", of_rooms))
+    due = [room for room in waiting
+           if reader.run.full or any(marks.get(room["id"]) != digest(room) for marks in seen)]
+    for rooms in missing:
+        rooms.update({room["id"]: room["experiment_id"] for room in due})
+    for number, room in enumerate(due):
+        if reader.run.slice_is_over:
+            reader.run.wait("room_variables", due[number:])
+            return
+        room_id = room["id"]
         scope = Scope(room["experiment_id"], room_id)
-        table = reader.reading(DATA_TYPES["variable_writes"])
-        try:
-            pages = list(table.pages(scope, {}))
-        except NotFound:
-            table.notes.notice(f"variable_writes and variable_timeline of {scope}: the API knows none (404).")
-            continue
-        for marks in seen:
-            if not any(page.warnings for page in pages):
-                marks[room_id] = mark
-        for page in pages:
-            if dropped := page.metadata.get("droppedWrites"):
-                number = len(dropped) if isinstance(dropped, list) else dropped
-                table.notes.remark(f"variable_writes of {scope}: the API dropped {number} faulty writes.")
-            yield {"scope": scope, "writes": page.rows, "metadata": page.metadata}
+        with Visit(table, scope) as visit:
+            for page in visit.pages():
+                if not page.warnings:
+                    for rooms in missing:
+                        rooms.pop(room_id, None)
+                if not page.warnings and reader.freshness.open_until(room) < reader.run.now():
+                    for marks in seen:
+                        marks[room_id] = digest(room)
+                if dropped := page.metadata.get("droppedWrites"):
+                    written = len(dropped) if isinstance(dropped, list) else dropped
+                    reader.run.remark(f"variable_writes of {scope}: the API dropped {written} faulty writes.")
+                visit.count(len(page.rows))
+                yield {"scope": scope, "writes": page.rows, "metadata": page.metadata}
+        if reader.run.stopped:
+            reader.run.wait("room_variables", [room])
 
 
 def variable_writes(reader: Reader, data_type: DataType, answer: Any) -> Iterator[Any]:
     """The write log of a room's variables."""
     yield opening()
     if answer:
-        yield reader.reading(data_type).shaped(answer["writes"], answer["scope"])
+        yield reader.table(data_type).shaped(answer["writes"], answer["scope"], Counter())
 
 
 def variable_timeline(reader: Reader, data_type: DataType, answer: Any) -> Iterator[Any]:
@@ -153,25 +259,33 @@ def variable_timeline(reader: Reader, data_type: DataType, answer: Any) -> Itera
     yield opening()
     if not answer:
         return
-    table = reader.reading(data_type)
     stated, timeline = (answer["metadata"].get(name) or [] for name in ("variableNames", "timeline"))
     written = [row.get("variable") for row in answer["writes"]]
     names = {str(name) for name in (*(stated if isinstance(stated, list) else ()), *written)} - {"stateId"}
     states = timeline if isinstance(timeline, list) else [timeline]
     if not all(isinstance(state, dict) for state in states):
-        table.notes.notice(f"variable_timeline of {answer['scope']}: the API gives states that are not objects.")
+        reader.run.notice(f"variable_timeline of {answer['scope']}: the API gives states that are not objects.")
     gathered = [{**{name: value for name, value in state.items() if name not in names},
                  "variables": {name: state[name] for name in state if name in names}}
                 for state in states if isinstance(state, dict)]
-    yield table.shaped(gathered, answer["scope"])
+    yield reader.table(data_type).shaped(gathered, answer["scope"], Counter())
+
+
+def _missing(name: str) -> dict[str, str]:
+    """Rooms whose variables are still to be read, though the rooms are, and their experiments."""
+    missing: dict[str, str] = dlt.current.resource_state(name).setdefault("missing", {})
+    return missing
 
 
 def personas(reader: Reader, data_type: DataType) -> Iterator[Any]:
     """`GET /personas`: needs a permission of its own, so it is read only where it is asked for."""
-    table = reader.reading(data_type)
+    table = reader.table(data_type)
     yield opening()
-    for page in table.at("/personas"):
-        yield table.shaped(page.rows, None)
+    if EVERYWHERE not in reader.run.visited.setdefault(table.name, set()):
+        with Visit(table) as visit:
+            for page in visit.at("/personas"):
+                yield visit.shaped(page.rows)
+        reader.over(table, EVERYWHERE)
 
 
 def is_questionnaire(event: Row) -> bool:
@@ -194,12 +308,12 @@ def _is_before_experiment(event: Row, prefix: str) -> bool:
 
 
 def _is_over(row: Row) -> bool:
-    """Whether a room or a deployment is in a state in which nothing is written any more."""
+    """Whether a deployment is in a state in which nothing is written any more."""
     return str(row.get("status")).lower() in FINAL_STATUSES
 
 
 READ_BY: Mapping[str, Callable[[Reader, DataType], Iterator[Any]]] = {
-    "experiments": experiments, "deployments": deployments, "agent_decisions": agent_decisions,
+    "experiments": experiments, "deployments": deployments, "rooms": rooms, "agent_decisions": agent_decisions,
     "agent_runs": agent_runs, "personas": personas,
 }
 """Data types that are read by an endpoint of their own shape."""
@@ -210,6 +324,9 @@ MADE_OF: Mapping[str, tuple[str, Callable[[Reader, DataType, Any], Iterator[Any]
     "variable_timeline": ("room_variables", variable_timeline),
 }
 """Data types that follow from the rows of another resource."""
+
+WITHOUT_PAGES = frozenset({"agent_decisions", "agent_runs"})
+"""Data types of which an answer is the whole."""
 
 PART_OF_EVENTS: Mapping[str, Callable[[Row], bool]] = {
     "questionnaire": is_questionnaire, "instructions": is_instruction, "consent": is_consent,

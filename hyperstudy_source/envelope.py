@@ -60,6 +60,11 @@ class Page:
         return _count(_object(self.metadata.get("pagination")).get("offset"))
 
     @property
+    def total(self) -> int | None:
+        """How many rows the API counts: of what was asked for, or of all, which is not known."""
+        return _count(_object(self.metadata.get("pagination")).get("total"))
+
+    @property
     def last(self) -> bool:
         """Whether the API says, or leaves no doubt, that nothing follows."""
         pagination = _object(self.metadata.get("pagination"))

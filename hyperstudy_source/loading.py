@@ -1,15 +1,16 @@
-"""`load()`: one run from the API into the destination, with a report of what came and what is there now.
+"""`load()`: one run from the API into the destination, slice by slice, and a report of what came and what is there.
 
-What surprises: a load that was killed is not resumed. dlt would load a file into its staging table a second time, and
-tables with child tables would get its rows twice.
+Each slice is one load package with its rows, cursors and ledger together. What surprises: a package that was killed is
+not resumed but read again. dlt would load a file into its staging table a second time, and tables with child tables
+would get its rows twice.
 """
 
 from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dlt
@@ -17,17 +18,23 @@ from dlt.common.configuration.exceptions import ConfigurationException
 from dlt.common.destination.exceptions import DestinationException
 from dlt.common.exceptions import DltException
 from dlt.destinations.job_client_impl import SqlJobClientBase
+from dlt.extract import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from hyperstudy_source.data_types import TABLES
+from hyperstudy_source.completeness import SETTLED
+from hyperstudy_source.data_types import SYNC_LEDGER, TABLES
 from hyperstudy_source.errors import DestinationError, HyperStudyError, SettingError
-from hyperstudy_source.reading import RunNotes, run_notes
 from hyperstudy_source.redaction import without_secrets
+from hyperstudy_source.runs import Run, current_run, this_run
 from hyperstudy_source.source import hyperstudy_source
 from hyperstudy_source.tables import child_tables
 
-COMPLETE, INCOMPLETE = 0, 3
-"""Exit statuses of a run that loaded: all of it, or all but what the report names."""
+COMPLETE, INCOMPLETE, STOPPED = 0, 3, 75
+"""Exit statuses of a run that loaded: all of it, all but what the report names, or as much as the requests allowed."""
+SLICE_REQUESTS = 300
+"""Requests after which what was read is loaded, before more is read."""
+MOST_REASONS = 20
+"""Reasons that the summary shows; the ledger has them all."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +60,23 @@ class LoadReport:
     seconds: float
     notices: tuple[str, ...]
     """Why the data may be incomplete; empty: it is complete."""
+    stopped: str | None
+    """Why the run stopped before it had read everything; None: it has."""
     remarks: tuple[str, ...]
     """What is odd, but leaves the data complete."""
     new_fields: tuple[str, ...]
     """`table.column` of fields that the API has grown and that came for the first time."""
+    requests_left: int | None
+    """Requests that this machine has not used of those of the hour; None: no limit is set."""
+    warn_only: bool = False
+    """Whether incomplete data counts as success."""
 
     @property
     def exit_status(self) -> int:
-        """0: complete. 3: loaded, but see `notices`."""
-        return INCOMPLETE if self.notices else COMPLETE
+        """0: complete. 3: loaded, but see `notices`. 75: see `stopped`; run again."""
+        if self.stopped:
+            return STOPPED
+        return INCOMPLETE if self.notices and not self.warn_only else COMPLETE
 
     def __str__(self) -> str:
         roots = [table for table in self.tables if "__" not in table.name]
@@ -70,41 +85,66 @@ class LoadReport:
         lines += [f"{table.name:<{width}}  {table.new:>9,}  {table.total:>9,}" for table in roots]
         lines += [f"and {len(self.tables) - len(roots)} child tables, "
                   f"{sum(t.new for t in self.tables) - sum(t.new for t in roots):,} new rows in them", ""]
-        lines += [f"Incomplete: {notice}" for notice in self.notices]
+        lines += [f"Incomplete: {notice}" for notice in self.notices[:MOST_REASONS]]
+        if len(self.notices) > MOST_REASONS:
+            lines += [f"Incomplete: {len(self.notices) - MOST_REASONS} more reasons are in the table sync_ledger."]
+        lines += [f"Stopped: {self.stopped}"] if self.stopped else []
         lines += [f"Note: {remark}" for remark in self.remarks]
         lines += [f"Fields that are new: {', '.join(self.new_fields)}."] if self.new_fields else []
-        lines += [f"{self.requests} requests, {self.seconds:.1f} s. "
+        left = "" if self.requests_left is None else f" {self.requests_left:,} are left of the hour."
+        lines += [f"{self.requests} requests, {self.seconds:.1f} s.{left} "
                   f"The data is in {self.destination}, dataset {self.dataset_name}."]
         return "\n".join(lines)
 
 
-def load(pipeline: dlt.Pipeline, data_types: Iterable[str] | None = None, **source_options: Any) -> LoadReport:
+def load(
+    pipeline: dlt.Pipeline, data_types: Iterable[str] | None = None, full: bool = False,
+    max_requests: int | None = None, stop_on_quota: bool = False, **source_options: Any,
+) -> LoadReport:
     """Loads the data types named, or all that are loaded by default, and reports.
 
-    `source_options` are those of `hyperstudy_source`.
+    `full`: read everything from its beginning, also what seems unchanged. `max_requests`: stop after as many requests.
+    `stop_on_quota`: stop in place of waiting for the next hour's requests. `source_options` are those of
+    `hyperstudy_source`.
     Raises `SettingError`, `ApiError` or `DestinationError`; whatever was loaded before stays as it is, and the next
     run goes on from there. A `HyperStudyError` of no narrower class is a defect to report.
     """
     started = time.monotonic()
     names = known_data_types(data_types)
     _require_packages(pipeline)
-    with run_notes() as notes:
+    run = this_run()
+    run = replace(run, full=full, max_requests=max_requests, stop_on_quota=stop_on_quota,
+                  slice_requests=run.slice_requests or SLICE_REQUESTS)
+    with current_run(run):
         try:
-            source = hyperstudy_source(**source_options)
-            if names:
-                source = source.with_resources(*names)
+            source = _source(names, source_options)
             pipeline.sync_destination()
             _discard_interrupted(pipeline)
             before = _row_counts(pipeline)
-            pipeline.run(source)
+            _run_slices(pipeline, run, source, lambda: _source(names, source_options))
             _create_child_tables(pipeline)
-            return _report(pipeline, source.selected_resources, before, notes, started)
+            return _report(pipeline, source.selected_resources, before, run, started)
         except DltException as failure:
             if any(isinstance(cause, KeyboardInterrupt) for cause in _causes(failure)):
                 raise KeyboardInterrupt from None
-            error = _explained(failure, pipeline)
+            error = explained_failure(failure, pipeline)
             unforeseen = type(error) is HyperStudyError
             raise error from failure if unforeseen else None
+
+
+def _source(names: Sequence[str], options: Mapping[str, Any]) -> DltSource:
+    source = hyperstudy_source(**options)
+    return source.with_resources(*names, SYNC_LEDGER.name) if names else source
+
+
+def _run_slices(pipeline: dlt.Pipeline, run: Run, source: DltSource, next_source: Callable[[], DltSource]) -> None:
+    """Runs the pipeline until nothing is left, or nothing more may be asked for."""
+    while True:
+        run.begin_slice()
+        pipeline.run(source)
+        if run.stopped or not run.unfinished:
+            return
+        source = next_source()
 
 
 def known_data_types(names: Iterable[str] | None) -> list[str]:
@@ -163,7 +203,7 @@ def _create_child_tables(pipeline: dlt.Pipeline) -> None:
 
 
 def _report(
-    pipeline: dlt.Pipeline, loaded: Mapping[str, Any], before: Mapping[str, int], notes: RunNotes, started: float
+    pipeline: dlt.Pipeline, loaded: Mapping[str, Any], before: Mapping[str, int], run: Run, started: float
 ) -> LoadReport:
     after = _row_counts(pipeline)
     order = {name: number for number, name in enumerate(TABLES)}
@@ -174,11 +214,22 @@ def _report(
     return LoadReport(
         pipeline_name=pipeline.pipeline_name, dataset_name=str(pipeline.dataset_name), destination=place,
         tables=tuple(TableReport(name, after[name] - before.get(name, 0), after[name]) for name in names),
-        requests=notes.requests, seconds=time.monotonic() - started, notices=tuple(notes.notices),
-        remarks=tuple(notes.remarks), new_fields=tuple(sorted(notes.new_fields)))
+        requests=run.requests, seconds=time.monotonic() - started, notices=(*reasons(run), *run.notices),
+        stopped=str(run.stopped) if run.stopped else None, remarks=tuple(run.remarks),
+        new_fields=tuple(sorted(run.new_fields)), requests_left=run.requests_left, warn_only=run.warn_only)
 
 
-def _explained(failure: DltException, pipeline: dlt.Pipeline) -> HyperStudyError:
+def reasons(run: Run) -> list[str]:
+    """Why what is not complete is not, scopes with the same reason in one line."""
+    told: dict[str, list[str]] = {}
+    for row in run.ledger.values():
+        if row.status not in (*SETTLED, "stopped"):
+            told.setdefault(str(row.reason), []).append(str(row))
+    return [f"{places[0]}{f' and {len(places) - 1} more' if len(places) > 1 else ''}: {reason.rstrip('.')}."
+            for reason, places in told.items()]
+
+
+def explained_failure(failure: BaseException, pipeline: dlt.Pipeline) -> HyperStudyError:
     """The error of this package that a failure of dlt stands for."""
     causes = _causes(failure)
     ours = next((cause for cause in causes if isinstance(cause, HyperStudyError)), None)

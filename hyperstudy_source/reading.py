@@ -1,99 +1,98 @@
-"""Reads one data type in every scope of a run.
+"""What is to be read in a run, scope by scope; rows are handed on page by page.
 
-Types with a cursor are read in windows of time, ascending; all others whole. Rows are handed on page by page.
+Types with a cursor are read in windows of time, all others whole.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import dlt
-from dlt.common import logger
-from dlt.common.schema import Schema
 
-from hyperstudy_source.client import ANSWER_TIMEOUT, Client
-from hyperstudy_source.cursors import Positions, Progress, window
+from hyperstudy_source.client import Client
+from hyperstudy_source.cursors import Cursors, Positions, is_bound, window
 from hyperstudy_source.data_types import DATA_TYPES, DataType
-from hyperstudy_source.envelope import Page
-from hyperstudy_source.errors import ApiError
-from hyperstudy_source.fields import Row
-from hyperstudy_source.scopes import Scope, Scopes, explained
+from hyperstudy_source.freshness import Freshness
+from hyperstudy_source.runs import Run
+from hyperstudy_source.scopes import READS, Scope, Scopes
 from hyperstudy_source.tables import TableRows, opening
-from hyperstudy_source.values import read_time
+from hyperstudy_source.visits import Table, Visit, WindowVisit
 
-
-def utc_now() -> datetime:
-    """The clock of this machine."""
-    return datetime.now(timezone.utc)
-
-
-@dataclass
-class RunNotes:
-    """What a run says of itself beside its rows."""
-
-    clients: list[Client] = field(default_factory=list)
-    notices: list[str] = field(default_factory=list)
-    """Why the data may be incomplete."""
-    remarks: list[str] = field(default_factory=list)
-    """What is odd, but leaves the data complete."""
-    new_fields: set[str] = field(default_factory=set)
-    """`table.column` of fields that the API has grown and that came for the first time."""
-
-    @property
-    def requests(self) -> int:
-        """Requests sent, every attempt counted."""
-        return sum(client.request_count for client in self.clients)
-
-    def notice(self, text: str) -> None:
-        """Takes a reason why the data may be incomplete, once, and logs it."""
-        if text not in self.notices:
-            self.notices.append(text)
-            logger.warning(text)
-
-    def remark(self, text: str) -> None:
-        """Takes something odd, once, and logs it."""
-        if text not in self.remarks:
-            self.remarks.append(text)
-            logger.info(text)
-
-
-_notes: ContextVar[RunNotes | None] = ContextVar("hyperstudy_run_notes", default=None)
-
-
-@contextmanager
-def run_notes() -> Iterator[RunNotes]:
-    """The notes of every source that is made inside the block."""
-    token = _notes.set(notes := RunNotes())
-    try:
-        yield notes
-    finally:
-        _notes.reset(token)
+ROUND = timedelta(days=1)
+"""After how long everything is read again, although the runs with few requests have not got to the end."""
 
 
 class Reader:
-    """What the resources of one source share: the client, the scopes, and how many rows to ask for at once."""
+    """What the resources of one source share: the client, the scopes, the run, and how many rows to ask for at once."""
 
-    def __init__(
-        self, client: Client, scopes: Scopes, page_size: int, now: Callable[[], datetime] = utc_now
-    ) -> None:
-        self.client, self.scopes, self.page_size, self.now = client, scopes, page_size, now
-        self.notes = _notes.get() or RunNotes()
-        self.notes.clients.append(client)
-        self._readings: dict[str, Reading] = {}
+    def __init__(self, client: Client, scopes: Scopes, page_size: int, run: Run, freshness: Freshness) -> None:
+        self.client, self.scopes, self.page_size = client, scopes, page_size
+        self.run, self.freshness = run, freshness
+        self._tables: dict[str, Table] = {}
 
-    def reading(self, data_type: DataType) -> Reading:
-        """The reading of a data type in the current run; the same one until dlt starts another."""
-        schema = dlt.current.source_schema()
-        known = self._readings.get(data_type.name)
-        if known is None or known.schema is not schema:
-            known = self._readings[data_type.name] = Reading(self, data_type, schema)
+    def table(self, data_type: DataType) -> Table:
+        """A data type in the current slice; the same one until dlt starts another."""
+        state = dlt.current.resource_state(data_type.name)
+        known = self._tables.get(data_type.name)
+        if known is None or known.state is not state:
+            rows = TableRows(data_type, dlt.current.source_schema(), state.get("told_by"))
+            known = self._tables[data_type.name] = Table(
+                data_type, rows, state, _loaded(data_type), self.client, self.run, self.freshness, self.page_size)
         return known
+
+    def due(
+        self, table: Table, *, backfill: str = "", unless: Callable[[Scope], bool] | None = None
+    ) -> Iterator[Scope]:
+        """The scopes that this run has not visited, that of the oldest read first, until the slice is over.
+
+        A scope in which nothing can have changed is quiet, and is not among them, nor is one that an earlier run of
+        the same round has read; `unless` names exceptions. A backfill, told by its window, knows no quiet.
+        """
+        read = self._round().get(_task(table, backfill), [])
+        visited = self.run.visited.setdefault(table.name, set())
+        due = [scope for scope in self.scopes if scope not in visited]
+        for doubt in self.scopes.doubts:
+            self.run.notice(doubt)
+        for scope in sorted(due, key=lambda scope: self.freshness.read_at(table.name, scope)):
+            if self.run.slice_is_over:
+                self.run.unfinished = True
+                return
+            quiet = not backfill and self.freshness.is_quiet(table.loaded, scope)
+            if (unless and unless(scope)) or not (quiet or scope.cursor_key in read):
+                yield scope
+                continue
+            if quiet:
+                Visit(table, scope).close("quiet")
+            visited.add(scope)
+
+    def over(self, table: Table, scope: Scope, backfill: str = "") -> None:
+        """Takes note that a scope is read for this run, unless the run was stopped in the middle of it."""
+        if self.run.said(table.name, scope) == "complete":
+            self._round().setdefault(_task(table, backfill), []).append(scope.cursor_key)
+        if not self.run.stopped:
+            self.run.visited.setdefault(table.name, set()).add(scope)
+
+    def _round(self) -> dict[str, list[str]]:
+        """What was read since the last run that got to the end: several runs with few requests make one round.
+
+        Else each of them would read the same again, and the same would never be reached.
+        """
+        run, state = self.run, dlt.current.source_state()
+        known = state.get("round")
+        if not run.is_limited:
+            state.pop("round", None)
+            return {}
+        if not known or known["full"] != run.full or datetime.fromisoformat(known["began"]) < run.now() - ROUND:
+            known = state["round"] = {"began": run.now().isoformat(), "full": run.full, "read": {}}
+        read: dict[str, list[str]] = known["read"]
+        return read
+
+    def end_round(self) -> None:
+        """Lets the next run read everything, if this one has got to its end."""
+        if not self.run.stopped and not self.run.unfinished:
+            dlt.current.source_state().pop("round", None)
 
     def in_windows(self, data_type: DataType, cursor: dlt.sources.incremental[datetime]) -> Iterator[Any]:
         """The rows of a data type with a cursor, each scope from where its cursor stands.
@@ -102,84 +101,52 @@ class Reader:
         before gets its whole history.
         """
         cursor.advance(None)  # type: ignore[arg-type]  # None is what switches the filter off
-        table = self.reading(data_type)
+        table = self.table(data_type)
         yield opening()
-        order = {"sort": data_type.cursor, "order": "asc"}
-        for scope in self.scopes:
-            positions = _positions(data_type)
-            span = window(cursor, positions, scope.cursor_key)
-            progress = Progress(span, positions, scope.cursor_key, self.now)
-            twins: Counter[str] = Counter()
-            for page in table.pages(scope, {**order, **span.params}, limit=self.page_size):
-                moments = [read_time(row.get(str(data_type.cursor))) for row in page.rows]
-                progress.see(page, moments)
-                inside = [row for row, moment in zip(page.rows, moments, strict=True) if span.holds(moment)]
-                yield table.shaped(inside, scope, twins)
+        backfill = f"{cursor.initial_value} to {cursor.end_value}" if is_bound(cursor) else ""
+        for scope in self.due(table, backfill=backfill):
+            by_offset = False
+            for _ in range(READS):
+                visit = WindowVisit(table, scope, self._cursors(table, scope, cursor), by_offset=by_offset)
+                with visit:
+                    yield from visit.rows()
+                if not visit.again:
+                    break
+                by_offset = by_offset or visit.passed_over
+            if not visit.interrupted:
+                self.over(table, scope, backfill)
 
     def whole(self, data_type: DataType) -> Iterator[Any]:
         """The rows of a data type without a cursor, all of them in every scope."""
-        table = self.reading(data_type)
+        table = self.table(data_type)
         yield opening()
-        for scope in self.scopes:
-            twins: Counter[str] = Counter()
-            for page in table.pages(scope, {}, limit=self.page_size):
-                yield table.shaped(page.rows, scope, twins)
+        for scope in self.due(table):
+            for _ in range(READS):
+                with Visit(table, scope) as visit:
+                    for page in visit.pages(limit=self.page_size):
+                        yield visit.shaped(page.rows)
+                    visit.check_total()
+                if not visit.again:
+                    break
+            self.over(table, scope)
+
+    def _cursors(self, table: Table, scope: Scope, cursor: dlt.sources.incremental[datetime]) -> Cursors:
+        positions: list[Positions] = [
+            dlt.current.resource_state(name).setdefault("cursors", {}) for name in table.loaded]
+        full, key = self.run.full, scope.cursor_key
+        span = window(cursor, positions, key, self.freshness.open_since(table.loaded, scope), full=full)
+        return Cursors(span, positions, key, table.state.setdefault("places", {}), table.loaded, full)
 
 
-class Reading:
-    """One data type during one run: its pages and its rows."""
-
-    def __init__(self, reader: Reader, data_type: DataType, schema: Schema) -> None:
-        self.data_type, self.schema, self.notes = data_type, schema, reader.notes
-        self._client = reader.client
-        self.state = dlt.current.resource_state(data_type.name)
-        """What dlt keeps for the resource from run to run."""
-        self._rows = TableRows(data_type, schema, self.state.get("told_by"))
-
-    def pages(self, scope: Scope, params: dict[str, Any], *, limit: int | None = None) -> Iterator[Page]:
-        """The pages of a scope with only the rows that are in it."""
-        name, most = self.data_type.name, self.data_type.most_rows
-        path, place = scope.endpoint(self.data_type)
-        received = 0
-        for page in self.at(path, {**place, **params}, scope, limit=limit):
-            received += len(page.rows)
-            if most and received >= most:
-                self.notes.notice(f"{name} of {scope}: the API gives at most {most:,} rows, there may be more.")
-            if any(scope.cannot_place(self.data_type, row) for row in page.rows):
-                self.notes.notice(f"{name} of {scope}: the API does not say in which room rows are; they are left out.")
-            rows = [row for row in page.rows if scope.holds(self.data_type, row)]
-            yield page if len(rows) == len(page.rows) else Page(rows, page.metadata, page.params)
-
-    def at(
-        self, path: str, params: dict[str, Any] | None = None, scope: Scope | None = None, *, limit: int | None = None
-    ) -> Iterator[Page]:
-        """The pages of any endpoint; an error of the API names the data type and the scope."""
-        try:
-            for page in self._client.pages(path, params, timeout=self.data_type.timeout or ANSWER_TIMEOUT, limit=limit):
-                for warning in page.warnings:
-                    self.notes.notice(f"{scope or path}: the API warns, rows may be missing: {warning}")
-                if page.stops_short:
-                    self.notes.notice(f"{scope or path}: the API says that there is more, and gives none.")
-                yield page
-        except ApiError as error:
-            raise explained(error, self.data_type, scope) from None
-
-    def shaped(self, rows: Sequence[Row], scope: Scope | None, twins: Counter[str] | None = None) -> list[Row]:
-        """Rows of the API as rows of the table."""
-        shaped = self._rows.shape(rows, scope, Counter() if twins is None else twins)
-        if self._rows.told_by and not self.data_type.key:
-            self.state["told_by"] = self._rows.told_by
-        self.notes.new_fields.update(self._rows.types.grown)
-        return shaped
+def _task(table: Table, backfill: str) -> str:
+    return " ".join([*table.loaded, backfill]).strip()
 
 
-def selected(*names: str) -> list[str]:
+def selected(names: Iterable[str]) -> list[str]:
     """Which of these resources are loaded in the current run."""
     loaded = dlt.current.source().resources.selected
     return [name for name in names if name in loaded]
 
 
-def _positions(data_type: DataType) -> list[Positions]:
-    """The cursors of a data type and of what is derived from it, as far as they are loaded in this run."""
-    family = [data_type.name, *(t.name for t in DATA_TYPES.values() if t.derived_from == data_type.name)]
-    return [dlt.current.resource_state(name).setdefault("cursors", {}) for name in selected(*family)]
+def _loaded(data_type: DataType) -> list[str]:
+    return selected([data_type.name, *(t.name for t in DATA_TYPES.values() if t.derived_from == data_type.name)])

@@ -7,30 +7,35 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, get_args
 
+import dlt
 from dlt.common import logger
 from dlt.common.configuration.container import Container
 from dlt.common.pipeline import PipelineContext
 from dlt.common.runtime.collector import NULL_COLLECTOR
 
 from hyperstudy_source.client import Client
+from hyperstudy_source.completeness import LedgerRow, Status
 from hyperstudy_source.data_types import RECORDING_FILES, DataType
 from hyperstudy_source.downloads import Body, Downloader, Link, NotDelivered
-from hyperstudy_source.errors import ApiError, KeyRejected
+from hyperstudy_source.errors import ApiError, KeyRejected, QuotaReached
 from hyperstudy_source.fields import Row
 from hyperstudy_source.file_names import FileNames, folder_name, name_mark
 from hyperstudy_source.metadata_file import METADATA_FILE, update_metadata
-from hyperstudy_source.reading import Reader, Reading, RunNotes, selected, utc_now
+from hyperstudy_source.reading import Reader, selected
 from hyperstudy_source.recordings import Listed, Recording, listed, path_within_api
 from hyperstudy_source.redaction import without_secrets
+from hyperstudy_source.runs import Run
+from hyperstudy_source.scopes import READS, Scope
 from hyperstudy_source.tables import opening
 from hyperstudy_source.targets import NotWritten, Target
+from hyperstudy_source.visits import GOES_ON, Table, Visit
 
 DOWNLOAD_THREADS = 8
 """Files that are fetched at once where nothing else is set."""
@@ -70,6 +75,8 @@ class Job:
     file: File | None = None
     error: str | None = None
     attempts: int = 0
+    settled: bool = False
+    """Whether it is over for this run."""
 
 
 class RecordingFiles:
@@ -77,61 +84,67 @@ class RecordingFiles:
 
     def __init__(
         self, client: Client, target: Target, names: FileNames, *, recording_type: str | None = None,
-        threads: int = DOWNLOAD_THREADS, now: Callable[[], datetime] = utc_now,
+        threads: int = DOWNLOAD_THREADS, now: Callable[[], datetime],
     ) -> None:
         self._client, self._target, self._names = client, target, names
         self._recording_type, self._threads, self._now = recording_type, threads, now
         self._links: dict[tuple[str, str], Listed] = {}
-        self._run: object = None
+        self._table: Table | None = None
         self._lock = threading.Lock()
 
     def read(self, reader: Reader, data_type: DataType) -> Iterator[Any]:
         """`GET /data/recordings`: the rows for the table, while the links in them, which no table keeps, stay here."""
-        table = reader.reading(data_type)
+        table = reader.table(data_type)
         yield opening()
-        wanted = bool(selected(RECORDING_FILES.name))
-        for scope in reader.scopes:
-            twins: Counter[str] = Counter()
-            for page in table.pages(scope, {}, limit=reader.page_size):
-                rows = table.shaped(page.rows, scope, twins)
-                if wanted:
-                    places = [(str(row["experiment_id"]), str(row["recording_id"])) for row in rows]
-                    self._links.update(zip(places, map(listed, page.rows), strict=True))
-                yield rows
+        wanted = bool(selected([RECORDING_FILES.name]))
+        task = replace(table, loaded=[*table.loaded, RECORDING_FILES.name]) if wanted else table
+        for scope in reader.due(task, unless=self._is_missing_files if wanted else None):
+            for _ in range(READS):
+                with Visit(table, scope) as visit:
+                    for page in visit.pages(limit=reader.page_size):
+                        rows = visit.shaped(page.rows)
+                        if wanted:
+                            self._links.update(zip(map(_place, rows), map(listed, page.rows), strict=True))
+                        yield rows
+                    visit.check_total()
+                if not visit.again:
+                    break
+            reader.over(task, scope)
 
-    def rows(self, page: Sequence[Row], table: Reading) -> Iterator[list[Row]]:
+    def rows(self, page: Sequence[Row], table: Table) -> Iterator[list[Row]]:
         """The manifest rows of a page of the table `recordings`, in parts, each as soon as its files are settled.
 
         `table.state` has what is known of each file from earlier runs, by experiment and recording.
         """
         self._begin(table)
         by_experiment: dict[str, list[Recording]] = {}
-        for row in page:
-            place = str(row["experiment_id"]), str(row["recording_id"])
-            recording = Recording(row, self._links.pop(place, Listed(None, True)))
-            if place not in self._seen and self._recording_type in (None, recording.kind):
-                self._seen.add(place)
-                by_experiment.setdefault(place[0], []).append(recording)
+        for row in table.run.waiting_for(table.name, page):
+            recording = Recording(row, self._links.pop(_place(row), Listed(None, True)))
+            if _place(row) not in self._seen and self._recording_type in (None, recording.kind):
+                self._seen.add(_place(row))
+                by_experiment.setdefault(recording.experiment_id, []).append(recording)
         files = table.state.setdefault("files", {})
         for experiment_id, recordings in by_experiment.items():
             written: list[tuple[Recording, Row]] = []
-            for part in self._experiment(recordings, files.setdefault(experiment_id, {})):
+            for part in self._experiment(recordings, files.setdefault(experiment_id, {}), table.run):
                 written += part
                 yield [row for _, row in part]
-            self._tell(experiment_id, written, table.notes)
-            self._describe(experiment_id, written, table.notes)
+            self._note(table, experiment_id, len(recordings), written)
+            self._describe(experiment_id, written, table.run)
 
-    def _begin(self, run: object) -> None:
-        """Forgets what belongs to an earlier run of the same source."""
-        if run is self._run:
+    def _begin(self, table: Table) -> None:
+        """Forgets what belongs to an earlier slice."""
+        if table is self._table:
             return
-        self._run = run
+        self._table = table
         self._seen: set[tuple[str, str]] = set()
         self._target_refuses: str | None = None
         self._key_refused: str | None = None
         self._target_proven = False
+        self._quota_reached: QuotaReached | None = None
+        self._links_of = table.run.file_counts
+        self._began = table.run.now()
         self._received = self._shown = 0
-        self._counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._downloader = Downloader(self._threads, self._client.sleep)
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="recordings")
         context = Container()[PipelineContext]
@@ -140,7 +153,7 @@ class RecordingFiles:
         self._target.writer = active.pipeline_name if active else ""
 
     def _experiment(
-        self, recordings: Sequence[Recording], state: dict[str, Any]
+        self, recordings: Sequence[Recording], state: dict[str, Any], run: Run
     ) -> Iterator[list[tuple[Recording, Row]]]:
         experiment_id = recordings[0].experiment_id
         for recording_id, known in state.items():
@@ -162,7 +175,12 @@ class RecordingFiles:
                 jobs.append(job)
         if settled:
             yield settled
-        yield from self._fetched(jobs, present, state)
+        if jobs:
+            yield from self._fetched(jobs, present, state, run)
+        for job in jobs:
+            if not job.settled:
+                self._links[_place(job.recording.row)] = job.recording.listed
+                run.wait(RECORDING_FILES.name, [job.recording.row])
 
     def _job(self, recording: Recording, known: Mapping[str, Any], present: Mapping[str, int]) -> Job:
         name = self._names.name(recording.recording_id, recording.name_fields, recording.extension)
@@ -174,26 +192,25 @@ class RecordingFiles:
         return job
 
     def _fetched(
-        self, jobs: Sequence[Job], present: Mapping[str, int], state: dict[str, Any]
+        self, jobs: Sequence[Job], present: Mapping[str, int], state: dict[str, Any], run: Run
     ) -> Iterator[list[tuple[Recording, Row]]]:
         """Downloads with the threads of the run, since dlt has the pages of several experiments under way at once."""
-        if not jobs:
-            return
         self._prove_target()
         expected = sum(job.recording.size or 0 for job in jobs)
         self._collector.update(PROGRESS_NAME, 0, total=expected, inc_total=expected)
-        open_jobs: dict[Future[FileStatus], Job] = {}
+        open_jobs: dict[Future[FileStatus | None], Job] = {}
         try:
-            open_jobs |= {self._pool.submit(self._settle, job, present): job for job in jobs}
+            open_jobs |= {self._pool.submit(self._settle, job, present, run): job for job in jobs}
             while open_jobs:
                 done, _ = wait(open_jobs, PROGRESS_PERIOD, FIRST_COMPLETED)
                 received = self._received
                 self._collector.update(PROGRESS_NAME, received - self._shown)
                 self._shown = received
                 finished = [(open_jobs.pop(future), future.result()) for future in done]
-                if finished:
-                    yield [(job.recording, self._settled(job, status, state)) for job, status in finished]
+                if rows := [(job.recording, self._settled(job, status, state)) for job, status in finished if status]:
+                    yield rows
         finally:
+            run.stopped = run.stopped or self._quota_reached
             if open_jobs:
                 self._downloader.stopped.set()
                 wait([future for future in open_jobs if not future.cancel()])
@@ -207,9 +224,14 @@ class RecordingFiles:
             except NotWritten as failure:
                 self._target_refuses = str(failure)
 
-    def _settle(self, job: Job, present: Mapping[str, int]) -> FileStatus:
-        """Takes a file that is there, or fetches it. Runs in a thread; whatever goes wrong is told in the job."""
+    def _settle(self, job: Job, present: Mapping[str, int], run: Run) -> FileStatus | None:
+        """Takes a file that is there, or fetches it; None: not in this slice.
+
+        Runs in a thread; whatever goes wrong is told in the job.
+        """
         try:
+            if self._quota_reached or run.slice_is_over:
+                return None
             if self._target_refuses:
                 raise NotWritten(self._target_refuses)
             if self._is_there(job, present):
@@ -217,6 +239,9 @@ class RecordingFiles:
                 return "skipped"
             job.file = self._download(job)
             return "downloaded"
+        except QuotaReached as stop:
+            self._quota_reached = stop
+            return None
         except (NotDelivered, NotWritten, ApiError) as failure:
             job.error = without_secrets(str(failure))
         except Exception as failure:
@@ -274,14 +299,16 @@ class RecordingFiles:
                 safe_path = path_within_api(str(path))
             except ValueError as hostile:
                 raise NotDelivered(str(hostile)) from None
-            return Link(lambda: self._minted(safe_path), renewable=True)
+            return Link(lambda: self._minted(safe_path, recording.experiment_id), renewable=True)
         if link := recording.listed.link:
             return Link(lambda: link, renewable=False)
         raise NotDelivered("The platform gave this recording up; there is no file." if recording.is_lost
                            else "The API gives no link to the file.")
 
-    def _minted(self, path: str) -> str:
+    def _minted(self, path: str, experiment_id: str) -> str:
         """`GET {downloadPath}`: a short-lived link."""
+        with self._lock:
+            self._links_of[experiment_id]["links"] += 1
         if self._key_refused:
             raise NotDelivered(self._key_refused)
         try:
@@ -296,6 +323,7 @@ class RecordingFiles:
 
     def _settled(self, job: Job, status: FileStatus, state: dict[str, Any]) -> Row:
         """The manifest row of a job that is over; what is known of its file goes into the state."""
+        job.settled = True
         attempts = job.tried + job.attempts
         known = job.file or job.known
         state[job.recording.recording_id] = {**(vars(known) if known else {}), "attempts": attempts}
@@ -313,19 +341,43 @@ class RecordingFiles:
                     "downloaded_at": datetime.fromisoformat(file.downloaded_at)}
         return row
 
-    def _tell(self, experiment_id: str, written: Sequence[tuple[Recording, Row]], notes: RunNotes) -> None:
-        """Says in the run's summary what came, and what is missing although the platform should have it."""
-        counts = self._counts[experiment_id]
+    def _note(self, table: Table, experiment_id: str, wanted: int, written: Sequence[tuple[Recording, Row]]) -> None:
+        """Says in the ledger and in the summary what came, and what is missing although the platform should have it."""
+        run, scope = table.run, Scope(experiment_id)
+        counts = run.file_counts[experiment_id]
         earlier = _summary(experiment_id, counts)
         counts.update(str(row["status"]) for _, row in written)
-        notes.remarks[:] = [remark for remark in notes.remarks if remark != earlier]
-        notes.remark(_summary(experiment_id, counts))
+        run.remarks[:] = [remark for remark in run.remarks if remark != earlier]
+        run.remark(_summary(experiment_id, counts))
         missing = [row for recording, row in written if row["status"] == "failed" and not recording.is_lost]
-        if missing:
-            notes.notice(f"recording_files of experiment {experiment_id}: {len(missing)} of {len(written)} files are "
-                         f"missing, one since: {missing[0]['error']} The column error says why for each.")
+        counts["missing"] += len(missing)
+        postponed = len(written) < wanted
+        if missing or postponed or counts["pending"]:
+            run.incomplete_files.setdefault(experiment_id, missing[0]["error"] if missing else GOES_ON)
+        if experiment_id in run.incomplete_files:
+            table.freshness.forget(table.name, scope)
+        else:
+            table.freshness.note_read(table.name, scope, self._began)
+        ready = sum(counts[status] for status in ("downloaded", "skipped", "failed"))
+        status: Status = "stopped" if postponed else "incomplete" if counts["missing"] else "complete"
+        since = run.incomplete_files.get(experiment_id)
+        reason = f"{counts['missing']} of {ready} files are missing, one since: {since}"
+        run.record(LedgerRow(
+            table.name, scope, status, self._began, run.now(), ready, counts["downloaded"] + counts["skipped"],
+            counts["downloaded"] + counts["skipped"], requests=counts["links"],
+            reason=GOES_ON if postponed else reason if counts["missing"] else None), of_run=True)
 
-    def _describe(self, experiment_id: str, written: Sequence[tuple[Recording, Row]], notes: RunNotes) -> None:
+    def _is_missing_files(self, scope: Scope) -> bool:
+        """Whether a file that was fetched is not where it was."""
+        state = dlt.current.resource_state(RECORDING_FILES.name).get("files", {}).get(scope.experiment_id, {})
+        try:
+            files = self._target.files(folder_name(scope.experiment_id))
+        except NotWritten:
+            return True
+        found = {name_mark(name): size for name, size in files.items()}
+        return any(found.get(known.get("mark")) != known.get("size") for known in state.values() if "mark" in known)
+
+    def _describe(self, experiment_id: str, written: Sequence[tuple[Recording, Row]], run: Run) -> None:
         """Brings `recordings_metadata.csv` beside the files up to date."""
         if self._target_refuses or not any(row.get("file_name") for _, row in written):
             return
@@ -333,7 +385,7 @@ class RecordingFiles:
             update_metadata(self._target, experiment_id, written, "{participant_name}" in self._names.pattern)
         except Exception as failure:
             reason = str(failure) if isinstance(failure, NotWritten) else type(failure).__name__
-            notes.notice(f"recording_files of experiment {experiment_id}: {METADATA_FILE} is not up to date: {reason}")
+            run.notice(f"recording_files of experiment {experiment_id}: {METADATA_FILE} is not up to date: {reason}")
 
 
 def _summary(experiment_id: str, counts: Counter[str]) -> str:
@@ -348,3 +400,7 @@ def _manifest_row(recording: Recording, status: FileStatus, **more: Any) -> Row:
         "participant_id": row.get("participant_id"), "room_id": row.get("room_id"), "status": status,
         "expected_size_bytes": recording.size, "recording_type": recording.kind, "attempts": 0, **more,
     }
+
+
+def _place(row: Row) -> tuple[str, str]:
+    return str(row["experiment_id"]), str(row["recording_id"])

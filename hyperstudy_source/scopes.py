@@ -6,7 +6,7 @@ The truth about who may see what is `GET /experiments` and, with an organisation
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
@@ -19,6 +19,8 @@ EXPERIMENTS_PAGE = 50
 """Rows of a page of `GET /experiments`: its default, and the only size known to be accepted."""
 
 
+READS = 3
+"""How often what changes while it is read is read before what is still missing is called missing."""
 ROOMS_PAGE = 1000
 """Rows of a page of `GET /data/rooms`: its default."""
 
@@ -71,6 +73,10 @@ class Scope:
         return f"room {self.room_id}" if self.room_id else f"experiment {self.experiment_id}"
 
 
+EVERYWHERE = Scope("")
+"""Stands for all experiments at once, where an endpoint serves no narrower scope."""
+
+
 @dataclass
 class Scopes:
     """The scopes of one run, found out when first needed and then kept. Safe to share between threads."""
@@ -80,6 +86,8 @@ class Scopes:
     room_ids: Sequence[str] = ()
     participants: Sequence[tuple[str, str]] = ()
     """(participant id, room id)"""
+    doubts: list[str] = field(default_factory=list)
+    """Why experiments may be missing from the list."""
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     _listed: list[Row] | None = field(default=None, repr=False)
     _scopes: list[Scope] | None = field(default=None, repr=False)
@@ -89,6 +97,12 @@ class Scopes:
             if self._scopes is None:
                 self._scopes = list(dict.fromkeys(self._found()))
         return iter(self._scopes)
+
+    def forget(self) -> None:
+        """Lets the scopes be found anew."""
+        with self._lock:
+            self._listed = self._scopes = None
+            self.doubts.clear()
 
     @property
     def named(self) -> bool:
@@ -106,12 +120,31 @@ class Scopes:
             if self._listed is None:
                 paths = ["/experiments"] + (["/experiments/shared"] if self.client.organization_id else [])
                 try:
-                    rows = [row for path in paths for page in self.client.pages(path, limit=EXPERIMENTS_PAGE)
-                            for row in page.rows]
+                    self._listed = list({str(row["id"]): row for path in paths for row in self._list(path)}.values())
                 except ApiError as error:
                     raise explained(error, DATA_TYPES["experiments"], None) from None
-                self._listed = list({str(row["id"]): row for row in rows if row.get("id")}.values())
         return self._listed
+
+    def _list(self, path: str) -> list[Row]:
+        """The rows of a list of experiments; read again where it changed meanwhile, and doubted where it is short."""
+        for _ in range(READS):
+            found: dict[str, Row] = {}
+            totals, doubts = [], []
+            for page in self.client.pages(path, limit=EXPERIMENTS_PAGE):
+                found.update({str(row["id"]): row for row in page.rows if row.get("id")})
+                totals += [page.total] if page.total is not None else []
+                doubts += page.warnings
+            if len(set(totals)) > 1 or (totals and len(found) < totals[-1]):
+                doubts.append(f"{len(found):,} of {totals[-1]:,} experiments came")
+            if not doubts:
+                return list(found.values())
+        self.doubts += [f"{path}: experiments may be missing: {doubt}." for doubt in doubts]
+        return list(found.values())
+
+    @property
+    def summaries(self) -> Mapping[str, Row]:
+        """By id, the rows of the list; none where something was asked for by its id, since no list is needed then."""
+        return {} if self.named else {str(row["id"]): row for row in self.listed}
 
     def _found(self) -> Iterator[Scope]:
         for room_id in self.room_ids:
@@ -179,11 +212,11 @@ def explained(error: ApiError, data_type: DataType, scope: Scope | None) -> ApiE
     if isinstance(error, Forbidden):
         needed = ", ".join(error.required) or data_type.permission
         text = (f"No access to {what}: {error} The key needs the permission {needed}, and its user must be allowed "
-                "to view and export the experiment. Nothing was loaded. Give the key the permission, or leave the "
-                "data type or the experiment out.")
+                "to view and export the experiment. Give the key the permission, or leave the data type or the "
+                "experiment out.")
     elif isinstance(error, NotFound):
-        text = (f"There is no {scope or data_type.name} that the key can see. {error} Nothing was loaded. Check the "
-                "id; data of another organisation needs organization_id.")
+        text = (f"There is no {scope or data_type.name} that the key can see. {error} Check the id; "
+                "data of another organisation needs organization_id.")
     else:
         return error
     error.args = (text,)

@@ -14,20 +14,25 @@ import dlt
 from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
+from hyperstudy_source.budget import REQUESTS_PER_HOUR, REQUESTS_PER_MINUTE, Budget
 from hyperstudy_source.client import Client
 from hyperstudy_source.cursors import FAR_FUTURE, FAR_PAST, MARGIN
-from hyperstudy_source.data_types import DATA_TYPES, RECORDING_FILES, TABLES, DataType
+from hyperstudy_source.data_types import DATA_TYPES, RECORDING_FILES, SYNC_LEDGER, TABLES, DataType
 from hyperstudy_source.endpoints import MADE_OF, PART_OF_EVENTS, READ_BY, room_variables
 from hyperstudy_source.errors import SettingError
 from hyperstudy_source.fields import Row, column_name
 from hyperstudy_source.file_names import SDK_PATTERN, FileNames, name_pattern
+from hyperstudy_source.freshness import MAX_OPEN_DAYS, SETTLE_HOURS, Freshness
 from hyperstudy_source.reading import Reader
 from hyperstudy_source.recording_files import DOWNLOAD_THREADS, RecordingFiles
+from hyperstudy_source.runs import Run, this_run
 from hyperstudy_source.scopes import Scopes, listed_ids, participants_in_rooms
 from hyperstudy_source.tables import declare, hints, opening
 from hyperstudy_source.targets import Target
 from hyperstudy_source.values import read_time
 
+IDLE_ROUNDS = 3
+"""Rounds through all resources in which none yields anything before they count as read."""
 Bounds = tuple[Optional[datetime], Optional[datetime]]
 
 
@@ -47,6 +52,11 @@ def hyperstudy_source(
     filename: str = SDK_PATTERN,
     recording_type: Optional[str] = None,
     download_threads: int = DOWNLOAD_THREADS,
+    settle_hours: float = SETTLE_HOURS,
+    max_open_days: float = MAX_OPEN_DAYS,
+    requests_per_minute: Optional[int] = REQUESTS_PER_MINUTE,
+    requests_per_hour: Optional[int] = REQUESTS_PER_HOUR,
+    on_incomplete: str = "fail",
 ) -> list[DltResource]:
     """Everything that the HyperStudy V3 API serves, one resource per data type.
 
@@ -59,20 +69,33 @@ def hyperstudy_source(
     `filename`: how they are called, of `file_names.NAME_FIELDS` in braces. `recording_type`: only "audio" or "video".
     `download_threads`: files fetched at once.
 
+    `settle_hours`: h after its end for which rows of a room may still arrive, and `max_open_days` d after its start
+    where it never ends; until then it is read again. `requests_per_minute` (to one endpoint) and `requests_per_hour`
+    (with one key) are what the API allows; None is no limit. `on_incomplete`: "warn" lets `load` report success (0)
+    even where something is incomplete.
+
     Raises `SettingError` where an option cannot work; while it is extracted, an `ApiError`.
     """
     if page_size < 1:
         raise SettingError(f"page_size is {page_size}, but a page holds at least 1 row. Set page_size=1000.")
     if lookback < 0:
         raise SettingError(f"lookback is {lookback}, but it counts s backwards. Set lookback=3600.")
-    client = Client(api_key, base_url, organization_id)
-    files = _recording_files(client, bucket_url, filename, recording_type, download_threads)
-    scopes = Scopes(client, listed_ids("experiment_ids", experiment_ids), listed_ids("room_ids", room_ids),
-                    participants_in_rooms(participants))
+    if on_incomplete not in ("fail", "warn"):
+        raise SettingError(f"on_incomplete is {on_incomplete!r}. Set fail (exit status 3) or warn (0).")
+    run = this_run()
+    run.warn_only = on_incomplete == "warn"
+    budget = Budget(requests_per_minute, requests_per_hour, run.max_requests, run.stop_on_quota, run.clock, run.sleep)
+    client = run.client = run.client or Client(
+        api_key, base_url, organization_id, run.clock, run.sleep, budget, run.attempts)
+    scopes = run.scopes = run.scopes or Scopes(
+        client, listed_ids("experiment_ids", experiment_ids), listed_ids("room_ids", room_ids),
+        participants_in_rooms(participants))
+    files = _recording_files(run, client, bucket_url, filename, recording_type, download_threads)
+    reader = Reader(client, scopes, page_size, run, Freshness(run, scopes, settle_hours, max_open_days))
     schema = dlt.current.source_schema()
     for table in TABLES.values():
         declare(schema, table)
-    return _resources(Reader(client, scopes, page_size), backfill_bounds(start_time, end_time), lookback, files)
+    return _resources(reader, backfill_bounds(start_time, end_time), lookback, files)
 
 
 def backfill_bounds(start: str | datetime | None, end: str | datetime | None) -> Bounds:
@@ -99,7 +122,7 @@ def _time(option: str, value: str | datetime) -> datetime:
 
 
 def _recording_files(
-    client: Client, bucket_url: str | None, filename: str, recording_type: str | None, threads: int
+    run: Run, client: Client, bucket_url: str | None, filename: str, recording_type: str | None, threads: int
 ) -> RecordingFiles | None:
     if recording_type not in (None, "audio", "video"):
         raise SettingError(f"recording_type is {recording_type!r}. Set audio or video, or leave it out for both.")
@@ -109,8 +132,8 @@ def _recording_files(
     names = FileNames(name_pattern(filename))
     if not (bucket_url or "").strip():
         return None
-    target = Target(str(bucket_url).strip())
-    return RecordingFiles(client, target, names, recording_type=recording_type, threads=threads)
+    target = run.target = Target(str(bucket_url).strip())
+    return RecordingFiles(client, target, names, recording_type=recording_type, threads=threads, now=run.now)
 
 
 def _resources(
@@ -134,6 +157,7 @@ def _resources(
         else:
             made[name] = _resource(Reader.whole, reader, data_type)
     made[RECORDING_FILES.name] = _manifest(files, reader, made["recordings"])
+    made[SYNC_LEDGER.name] = _ledger(reader)
     return list(made.values())
 
 
@@ -141,7 +165,7 @@ def _resource(
     read: Callable[[Reader, DataType], Iterator[Any]], reader: Reader, data_type: DataType
 ) -> DltResource:
     def rows() -> Iterator[Any]:
-        yield from read(reader, data_type)
+        yield from _followed(reader, read(reader, data_type))
 
     return dlt.resource(rows, **hints(data_type))
 
@@ -152,7 +176,7 @@ def _windowed(reader: Reader, data_type: DataType, bounds: Bounds, lookback: flo
         primary_key=(), on_cursor_value_missing="include")
 
     def rows(cursor: dlt.sources.incremental[datetime] = positions) -> Iterator[Any]:
-        yield from reader.in_windows(data_type, cursor)
+        yield from _followed(reader, reader.in_windows(data_type, cursor))
 
     return dlt.resource(rows, **hints(data_type))
 
@@ -161,7 +185,7 @@ def _transformer(
     read: Callable[[Reader, DataType, Any], Iterator[Any]], reader: Reader, data_type: DataType, parent: DltResource
 ) -> DltResource:
     def rows(item: Any) -> Iterator[Any]:
-        yield from read(reader, data_type, item)
+        yield from _followed(reader, read(reader, data_type, item))
 
     return dlt.transformer(rows, data_from=parent, **hints(data_type))
 
@@ -175,16 +199,51 @@ def _part(belongs: Callable[[Row], bool], data_type: DataType, events: DltResour
 
 def _room_variables(reader: Reader, rooms: DltResource) -> DltResource:
     def answers(page: list[Row]) -> Iterator[Any]:
-        yield from room_variables(reader, page) if page else [{}]
+        yield from [] if page else [{}]
+        yield from _followed(reader, room_variables(reader, page))
 
     return dlt.transformer(answers, data_from=rooms, name="room_variables", selected=False)
 
 
 def _manifest(files: RecordingFiles | None, reader: Reader, recordings: DltResource) -> DltResource:
     def rows(page: list[Row]) -> Iterator[Any]:
-        if files and page:
-            yield from files.rows(page, reader.reading(RECORDING_FILES))
-        elif not page:
+        if not page:
             yield opening()
+        if files:
+            yield from _followed(reader, files.rows(page, reader.table(RECORDING_FILES)))
 
     return dlt.transformer(rows, data_from=recordings, **hints(RECORDING_FILES))
+
+
+def _ledger(reader: Reader) -> DltResource:
+    """The ledger's rows: they come when all else is read, and so into the same load package.
+
+    None makes dlt turn to the other resources first.
+    """
+    run = reader.run
+
+    def rows() -> Iterator[Any]:
+        run.begin(dlt.current.source_state())
+        yield opening()
+        idle, ticks = 0, run.ticks
+        while idle < IDLE_ROUNDS:
+            yield None
+            idle, ticks = idle + 1 if not run.open and ticks == run.ticks else 0, run.ticks
+        reader.end_round()
+        yield run.written()
+
+    return dlt.resource(rows, **hints(SYNC_LEDGER))
+
+
+def _followed(reader: Reader, items: Iterator[Any]) -> Iterator[Any]:
+    """The items of a resource, of which the run knows that it is being read."""
+    run = reader.run
+    run.begin(dlt.current.source_state())
+    run.open += 1
+    try:
+        for item in items:
+            run.ticks += 1
+            yield item
+    finally:
+        run.open -= 1
+        run.ticks += 1

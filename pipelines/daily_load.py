@@ -1,6 +1,7 @@
 """Brings the tables up to date once a day, and tells the scheduler how it went.
 
-Exit status: 0 complete, 3 loaded but something is incomplete, 1 nothing was loaded; the text says why.
+Exit status: 0 complete, 3 loaded but something is incomplete, 75 stopped since the hour's requests are used up (run it
+again), 1 nothing was loaded; the text says why.
 """
 
 import sys
@@ -15,7 +16,7 @@ LOOKBACK = 25 * 3600
 if __name__ == "__main__":
     pipeline = dlt.pipeline("hyperstudy", destination="duckdb", dataset_name="hyperstudy_data")
     try:
-        report = load(pipeline, lookback=LOOKBACK)
+        report = load(pipeline, stop_on_quota=True, lookback=LOOKBACK)
     except HyperStudyError as error:
         sys.exit(f"Error: {error}")
     print(report)

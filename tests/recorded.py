@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import dlt
 
 from hyperstudy_source import hyperstudy_source
-from hyperstudy_source.reading import run_notes
+from hyperstudy_source.loading import reasons
+from hyperstudy_source.runs import Run, current_run
 from hyperstudy_source.standin import Link, Made, StandIn, Study, digest
 from hyperstudy_source.standin.files import Content, blocks
 
@@ -66,12 +67,12 @@ def fetch(api: StandIn, pipeline: dlt.Pipeline, target: str | Path | None = "tar
 
     if target is not None:
         options["bucket_url"] = str(target)
-    with run_notes() as notes:
+    with current_run(Run()) as run:
         source = hyperstudy_source(api_key=api.api_key, base_url=api.base_url, **options)
         source = source.with_resources("recordings", "recording_files")
         source.resources["recording_files"].add_map(keep)
         pipeline.extract(source)
-    return Fetched(rows, notes.notices, notes.remarks)
+    return Fetched(rows, [*reasons(run), *run.notices], run.remarks)
 
 
 def files_in(folder: str | Path) -> dict[str, bytes]:

@@ -119,7 +119,6 @@ def test_a_backfill_asks_for_its_window(dlt_command: Dlt, serve: Callable[..., S
     (["--start-time", "yesterday"], "start_time is 'yesterday', which is no time."),
     (["--start-time", "2024-02-01", "--end-time", "2024-01-01"], "is after end_time"),
     (["--participant", "user_1"], "Give it as participant_id@room_id."),
-    (["--experiment", "exp_9"], "There is no experiment exp_9 that the key can see"),
     (["--room", "room_9", "--data-type", "chat"], "Room 'room_9' is in no experiment that the key can read."),
     (["--destination", "bigquery"], 'pip install "dlt[bigquery]"'),
     (["--destination", "nowhere"], "'nowhere'"),
@@ -174,18 +173,36 @@ def test_a_file_that_cannot_be_written_is_named_before_any_request(
     assert api.requests == []
 
 
-def test_one_forbidden_experiment_ends_the_run_and_is_named(dlt_command: Dlt, serve: Callable[..., StandIn]) -> None:
-    api = serve(small_study(), Behaviour(forbidden={("chat", "exp_2")}))
+def test_one_forbidden_experiment_is_exit_status_3_and_is_named(
+        dlt_command: Dlt, serve: Callable[..., StandIn], tmp_path: Path) -> None:
+    api = serve(small_study(), Behaviour(forbidden={("events", "exp_2")}))
     done = dlt_command("pipeline", "hyperstudy", "run", **access(api))
-    assert done.returncode == 1
-    assert "No access to chat of experiment exp_2" in done.stderr
+    assert done.returncode == 3
+    assert "Incomplete: events of experiment exp_2 and 3 more: No access to events of experiment exp_2" in done.stdout
+    file = tmp_path / "hyperstudy.duckdb"
+    assert rows(file, "select experiment_id, count(*) from hyperstudy_data.events group by all") == [("exp_1", 3)]
+    refused = rows(file, "select distinct experiment_id, data_type from hyperstudy_data.sync_ledger "
+                         "where status = 'forbidden' order by all")
+    assert refused == [("exp_2", name) for name in ("consent", "events", "instructions", "questionnaire")]
+
+
+def test_an_experiment_that_does_not_exist_is_exit_status_3_and_is_named(
+        dlt_command: Dlt, serve: Callable[..., StandIn], tmp_path: Path) -> None:
+    api = serve(small_study())
+    done = dlt_command("pipeline", "hyperstudy", "run", "--experiment", "exp_9", "--experiment", "exp_2", **access(api))
+    assert done.returncode == 3
+    assert "There is no experiment exp_9 that the key can see" in done.stdout
+    assert "Traceback" not in done.stderr
+    file = tmp_path / "hyperstudy.duckdb"
+    assert rows(file, "select experiment_id, count(*) from hyperstudy_data.events group by all") == [("exp_2", 3)]
 
 
 def test_a_warning_of_the_api_is_exit_status_3(dlt_command: Dlt, serve: Callable[..., StandIn]) -> None:
     api = serve(small_study(), Behaviour(warnings={"events": ["missing index"]}))
     done = dlt_command("pipeline", "hyperstudy", "run", "--data-type", "events", **access(api))
     assert done.returncode == 3
-    assert "Incomplete: experiment exp_1: the API warns, rows may be missing: missing index" in done.stdout
+    assert ("Incomplete: events of experiment exp_1 and 1 more: the API warns, rows may be missing: missing index."
+            in done.stdout)
 
 
 def test_the_demo_does_not_mix_with_real_data(dlt_command: Dlt, serve: Callable[..., StandIn]) -> None:

@@ -13,6 +13,7 @@ from hyperstudy_source import LoadReport, RateLimited, load
 from hyperstudy_source.client import RATE_LIMIT_PATIENCE, Client
 from hyperstudy_source.redaction import without_signed_links
 from hyperstudy_source.standin import Behaviour, StandIn, Study
+from hyperstudy_source.standin.behaviour import Bound
 
 BASE = "http://127.0.0.1:9/api/v3"
 Serve = Callable[..., StandIn]
@@ -86,7 +87,21 @@ def test_as_many_rooms_as_the_api_gives_at_most_may_not_be_all(serve: Serve, pip
     for number in range(5001):
         study.add("rooms", {"id": f"room_{number}"}, experiment_id="exp_1", room_id=f"room_{number}")
     report = run(pipeline, serve(study), "rooms")
-    assert report.notices == ("rooms of experiment exp_1: the API gives at most 5,000 rows, there may be more.",)
+    assert report.exit_status == 3
+    assert report.notices == (
+        "rooms of experiment exp_1: the API gives at most 5,000 rows, there may be more that belong to no deployment.",)
+
+
+@pytest.mark.parametrize(("rooms", "exit_status"), [(5000, 0), (5001, 3)], ids=["all", "one is cut off"])
+def test_the_detail_of_an_experiment_says_whether_the_most_rooms_are_all(
+        rooms: int, exit_status: int, serve: Serve, pipeline: dlt.Pipeline) -> None:
+    study = Study.empty("exp_1")
+    for number in range(rooms):
+        study.add("rooms", {"id": f"room_{number}"}, experiment_id="exp_1", room_id=f"room_{number}")
+    study.recount("exp_1")
+    report = run(pipeline, serve(study), "rooms")
+    assert report.exit_status == exit_status
+    assert ["5,000 of 5,001 came by deployment" in notice for notice in report.notices] == [True] * (rooms - 5000)
 
 
 def test_derived_tables_keep_their_types_when_loaded_alone(serve: Serve, pipeline: dlt.Pipeline) -> None:
@@ -143,9 +158,80 @@ def test_more_that_never_comes_makes_the_run_incomplete(pipeline: dlt.Pipeline) 
     responses.get(f"{BASE}/data/sync/experiment/exp_1",
                   json={"status": "success", "data": None, "metadata": {"pagination": {"hasMore": True}}})
     report = load(pipeline, ["sync"], api_key="hst_test_a", base_url=BASE, experiment_ids=["exp_1"])
-    assert report.notices == ("experiment exp_1: the API says that there is more, and gives none.",)
-    cursors = pipeline.state["sources"]["hyperstudy"]["resources"]["sync"]["cursors"]
-    assert cursors == {"exp_1": "2024-06-15T10:00:00+00:00"}
+    assert report.exit_status == 3
+    assert report.notices == ("sync of experiment exp_1: the API says that there is more, and gives none.",)
+    assert values(pipeline, "sync", "timestamp") != []
+    assert pipeline.state["sources"]["hyperstudy"]["resources"]["sync"]["cursors"] == {}
+
+
+def timed(study: Study, *seconds: int | None) -> None:
+    """Events that are stored in this order; None: without a time."""
+    for number, each in enumerate(seconds):
+        when = {} if each is None else {"timestamp": f"2024-06-15T10:00:{each:02}.000Z"}
+        add(study, "events", "room_1", id=f"e{number}", **when)
+
+
+ODD: dict[str, tuple[tuple[int | None, ...], Behaviour]] = {
+    "rows without a time behind others": ((0, 1, 2, 3, 4, None, None), Behaviour()),
+    "in no order, but the first page is by chance": ((1, 2, 3, 0, 4, 5, 6), Behaviour(sort="ignored")),
+    "as they were stored, a late one at the end": ((1, 2, 3, 4, 5, 6, 0), Behaviour(sort="ignored")),
+}
+
+
+@pytest.mark.parametrize(("seconds", "behaviour"), ODD.values(), ids=ODD)
+def test_rows_that_times_pass_over_are_found_by_their_offset(
+        seconds: tuple[int | None, ...], behaviour: Behaviour, serve: Serve, pipeline: dlt.Pipeline) -> None:
+    timed(study := study_of_two_rooms(), *seconds)
+    report = run(pipeline, serve(study, behaviour), "events", page_size=3)
+    assert (report.exit_status, report.notices) == (0, ())
+    assert values(pipeline, "events", "id") == [f"e{number}" for number in range(7)]
+
+
+def test_rows_in_no_order_are_all_found_in_a_later_window_too(serve: Serve, pipeline: dlt.Pipeline) -> None:
+    timed(study := study_of_two_rooms(), 0)
+    api = serve(study, Behaviour(sort="ignored"))
+    run(pipeline, api, "events", page_size=3)
+    study.rows["events"]["exp_1"].clear()
+    timed(study, 1, 12, 13, 2, 14, 15, 16)
+    report = run(pipeline, api, "events", page_size=3)
+    assert (report.exit_status, report.notices) == (0, ())
+    assert values(pipeline, "events", "id") == [f"e{number}" for number in range(7)]
+
+
+@pytest.mark.parametrize("bound", ["ignored", "rejected"])
+def test_a_start_time_that_is_not_heeded_is_found_out_once(
+        bound: Bound, serve: Serve, pipeline: dlt.Pipeline) -> None:
+    timed(study := study_of_two_rooms(), *range(9))
+    api = serve(study, Behaviour(start_time=bound))
+    report = run(pipeline, api, "events", page_size=4)
+    asked = [(request.params["offset"], "startTime" in request.params) for request in api.seen("/data/events")]
+    wanted = [("0", False), ("0", True), *([("0", False)] if bound == "rejected" else []), ("3", False), ("6", False)]
+    assert (report.exit_status, asked) == (0, wanted)
+    report = run(pipeline, api, "events", page_size=4, full=True)
+    asked = [(request.params["offset"], "startTime" in request.params) for request in api.seen("/data/events")]
+    assert (report.exit_status, asked[len(wanted):]) == (0, [("0", False), ("3", False), ("6", False)])
+
+
+@pytest.mark.parametrize("bound", ["inclusive", "exclusive", "ignored", "rejected"])
+def test_a_backfill_is_complete_without_the_rows_that_are_not_in_it(
+        bound: Bound, serve: Serve, pipeline: dlt.Pipeline) -> None:
+    timed(study := study_of_two_rooms(), *range(9))
+    report = run(pipeline, serve(study, Behaviour(start_time=bound, end_time=bound)), "events", page_size=2,
+                 start_time="2024-06-15T10:00:01Z", end_time="2024-06-15T10:00:05Z")
+    assert (report.exit_status, report.notices) == (0, ())
+    assert values(pipeline, "events", "id") == [f"e{number}" for number in range(1, 6)]
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_the_first_and_the_last_moment_of_all_are_times_as_others(
+        moment: str, serve: Serve, pipeline: dlt.Pipeline) -> None:
+    study = study_of_two_rooms()
+    study.add_room("room_3", experiment_id="exp_1", startTime=moment, endTime=moment, createdAt=moment)
+    add(study, "events", "room_3", id="e0", timestamp=moment)
+    api = serve(study, Behaviour(list_tells=False))
+    for _ in range(2):
+        assert run(pipeline, api, "events", "rooms").exit_status == 0
+    assert values(pipeline, "events", "id") == ["e0"]
 
 
 @responses.activate

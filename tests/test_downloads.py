@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 from recorded import MINT, STORAGE, add_video, recorded_study
 
+from hyperstudy_source.budget import Budget
 from hyperstudy_source.client import Client
 from hyperstudy_source.downloads import ATTEMPTS, PROGRESS, Body, Downloader, Link, NotDelivered, checked_address
 from hyperstudy_source.standin import Behaviour, Fault, Made, StandIn
@@ -68,7 +69,7 @@ def fetched(
     file.write_bytes(OLDER)
     slept: list[float] = []
     counted: list[int] = []
-    client = Client(api.api_key, api.base_url, sleep=slept.append)
+    client = Client(api.api_key, api.base_url, budget=Budget(None, None), sleep=slept.append)
     path = f"{MINT}/room_exp_1/EG_1"
     before = len(api.requests)
     error = ""

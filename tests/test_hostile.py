@@ -25,9 +25,11 @@ from loaded import (
     small_study,
 )
 
+from hyperstudy_source import load
 from hyperstudy_source.data_types import DATA_TYPES
 from hyperstudy_source.fields import Field, ListOf, MapOf, Object, columns
-from hyperstudy_source.standin import TABLES, Behaviour, StandIn, Study
+from hyperstudy_source.runs import Run, current_run
+from hyperstudy_source.standin import TABLES, Behaviour, Fault, StandIn, Study
 
 MIXED: tuple[Any, ...] = (
     45, 45.0, "45", "Agree", True, None, [1, "a", None], {"a": 1}, "2024-06-15T10:00:00Z", -0.5, "true", 2**63,
@@ -152,7 +154,8 @@ def nulls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
     for data_type in SERVED:
         for row in [dict.fromkeys(DATA_TYPES[data_type].fields) for _ in range(2)] + [{}]:
             study.add(data_type, row, experiment_id="exp_1", room_id="room_1", participant_id="p1")
-    with quiet_place(tmp_path_factory.mktemp("nulls")) as folder, StandIn(study) as api:
+    told = Behaviour(list_tells=False)
+    with quiet_place(tmp_path_factory.mktemp("nulls")) as folder, StandIn(study, told) as api:
         pipeline = new_pipeline(folder)
         run(pipeline, api)
         run(pipeline, api)
@@ -217,16 +220,34 @@ def test_field_names_that_collide_do_not_overwrite_each_other(data_type: str, gr
     *((name, name) for name in SERVED), ("experiments", "experiments"), ("variable_writes", "variables"),
     ("questionnaire", "events"),
 ])
-def test_an_experiment_that_is_forbidden_fails_the_run_by_name_and_nothing_is_loaded(
+def test_an_experiment_that_is_forbidden_is_named_and_the_others_are_loaded(
     data_type: str, served_as: str, serve: Callable[..., StandIn], pipeline: dlt.Pipeline
 ) -> None:
-    api = serve(small_study("exp_1", "exp_2"), Behaviour(forbidden={(served_as, "exp_2")}))
-    with pytest.raises(PipelineStepFailed) as failure:
-        run(pipeline, api, data_type)
-    said = str(failure.value)
-    assert served_as.removesuffix("s") in said
-    assert any(place in said for place in ("exp_2", "room_2"))
-    assert Loaded(pipeline).tables == []
+    api = serve(study_of_all("exp_1", "exp_2"), Behaviour(forbidden={(served_as, "exp_2")}))
+    report = load(pipeline, [data_type], api_key=api.api_key, base_url=api.base_url)
+    assert report.exit_status == 3
+    notice, = report.notices
+    place = "room room_2" if data_type == "variable_writes" else "experiment exp_2"
+    assert notice.startswith(f"{data_type} of {place}: No access to ")
+    loaded = Loaded(pipeline)
+    assert {row["experiment_id"] for row in loaded[data_type]} == {"exp_1"}
+    read = {row["experiment_id"]: row for row in loaded["sync_ledger"] if row["data_type"] == data_type}
+    assert {place: row["status"] for place, row in read.items()} == {"exp_1": "complete", "exp_2": "forbidden"}
+    assert (read["exp_1"]["reason"], read["exp_2"]["rows_received"]) == (None, 0)
+    assert "403" in read["exp_2"]["reason"]
+
+
+def study_of_all(*experiment_ids: str) -> Study:
+    """Experiments with a row of every data type."""
+    study = small_study(*experiment_ids)
+    for experiment_id in experiment_ids:
+        for data_type in SERVED:
+            if data_type not in ("rooms", "participants"):
+                keys = dict.fromkeys(("id", "recordingId", "messageId", "ratingId"), "a")
+                add(study, data_type, {"timestamp": at(0), "category": "questionnaire", **keys}, experiment_id)
+        room_id = "room_" + experiment_id.removeprefix("exp_")
+        study.variables[room_id] = {"data": [{"variable": "mood", "value": 1}], "metadata": {}}
+    return study
 
 
 def test_what_was_forbidden_is_whole_once_it_is_allowed(serve: Callable[..., StandIn], pipeline: dlt.Pipeline) -> None:
@@ -234,12 +255,14 @@ def test_what_was_forbidden_is_whole_once_it_is_allowed(serve: Callable[..., Sta
     for experiment_id in ("exp_1", "exp_2"):
         add(study, "events", {"id": "one", "timestamp": at(0)}, experiment_id)
     api = serve(study, Behaviour(forbidden={("events", "exp_2")}))
-    with pytest.raises(PipelineStepFailed):
-        run(pipeline, api, "events")
-    add(study, "events", {"id": "late", "timestamp": at(-7200)})
+    run(pipeline, api, "events", "rooms")
+    assert Loaded(pipeline).column("events", "experiment_id") == ["exp_1"]
+    add(study, "events", {"id": "late", "timestamp": at(-7200)}, "exp_2")
     api.behaviour.forbidden.clear()
-    run(pipeline, api, "events")
-    assert Loaded(pipeline).column("events", "id") == ["late", "one", "one"]
+    run(pipeline, api, "events", "rooms")
+    loaded = Loaded(pipeline)
+    assert sorted((row["experiment_id"], row["id"]) for row in loaded["events"]) == [
+        ("exp_1", "one"), ("exp_2", "late"), ("exp_2", "one")]
 
 
 TWINS = ("sync", "eyetracking", "videochat", "ratings_continuous", "components")
@@ -254,7 +277,8 @@ def simultaneous(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Load
         put(study, {data_type: [{"timestamp": at(0), **keys_of(data_type, str(number))} for number in range(8)]})
     for data_type in TWINS:
         put(study, {data_type: [{"timestamp": at(0), "roomId": "room_1", MARK: "twin"} for _ in range(3)]})
-    with quiet_place(tmp_path_factory.mktemp("simultaneous")) as folder, StandIn(study) as api:
+    told = Behaviour(list_tells=False)
+    with quiet_place(tmp_path_factory.mktemp("simultaneous")) as folder, StandIn(study, told) as api:
         pipeline, states = new_pipeline(folder), []
         for _ in range(2):
             run(pipeline, api, *SERVED, page_size=3)
@@ -324,12 +348,18 @@ def test_no_key_and_no_link_that_opens_a_file_is_kept_anywhere(
             experiment_id)
         shown = {"componentId": "a", "config": links, "variables": {"link": SIGNED}, "response": links}
         add(study, "components", shown, experiment_id)
+    names = ("recordings", "chat", "components", "experiments")
     api = serve(study, Behaviour(forbidden={("recordings", "exp_2")}))
-    with pytest.raises(PipelineStepFailed) as failure:
-        run(pipeline, api, "recordings", "chat", "components", "experiments")
+    report = load(pipeline, names, api_key=api.api_key, base_url=api.base_url)
+    assert report.exit_status == 3
     api.behaviour.forbidden.clear()
-    told = str(failure.value) + everything_under(tmp_path)
-    run(pipeline, api, "recordings", "chat", "components", "experiments")
+    api.behaviour.faults = [
+        Fault("/experiments", "error_in_200", times=None), Fault("/data/chat", "html", times=None)]
+    with pytest.raises(PipelineStepFailed) as failure, current_run(Run(sleep=lambda _: None)):
+        run(pipeline, api, *names)
+    api.behaviour.faults = []
+    told = str(report) + str(failure.value) + everything_under(tmp_path)
+    run(pipeline, api, *names)
     loaded = Loaded(pipeline)
     assert len(loaded["recordings"]) == 6
     told += everything_under(tmp_path) + json.dumps(loaded.contents()) + str(loaded.types)

@@ -13,7 +13,7 @@ import pytest
 from loaded import Loaded, Row, instant, new_pipeline, quiet_place, run
 
 from hyperstudy_source.fields import column_name
-from hyperstudy_source.standin import StandIn, demo_study
+from hyperstudy_source.standin import Behaviour, StandIn, demo_study
 
 MAPS = frozenset({
     "roles", "variables", "previousRatings", "ratings", "globalComponents", "globalComponentsVisibility",
@@ -112,7 +112,8 @@ class Copies:
 @pytest.fixture(scope="module")
 def copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copies]:
     """The demo study, by the SDK and by two runs."""
-    with quiet_place(tmp_path_factory.mktemp("parity")) as folder, StandIn(demo_study()) as api:
+    behaviour = Behaviour(list_tells=False)
+    with quiet_place(tmp_path_factory.mktemp("parity")) as folder, StandIn(demo_study(), behaviour) as api:
         pipeline = new_pipeline(folder)
         run(pipeline, api, *READS)
         first = Loaded(pipeline)

@@ -120,7 +120,7 @@ def test_a_load_leaves_tables_with_types_and_an_exit_status(
     report = load(pipeline, TABLES, **options(api, bucket_url="target"))
     assert report.exit_status == INCOMPLETE
     assert [(table.name, table.new, table.total) for table in report.tables] == [
-        ("recordings", 1, 5), ("recording_files", 1, 5)]
+        ("recordings", 1, 5), ("recording_files", 1, 5), ("sync_ledger", 2, 5)]
     with duckdb.connect(str(tmp_path / "hyperstudy.duckdb"), read_only=True) as connection:
         types = dict(connection.sql("SELECT column_name, data_type FROM information_schema.columns "
                                     "WHERE table_name = 'recording_files'").fetchall())
@@ -139,7 +139,7 @@ def test_a_failure_leaves_the_other_tables_loaded(serve: Serve, pipeline: dlt.Pi
     report = load(pipeline, [*TABLES, "rooms", "participants"], **options(api, bucket_url="target"))
     assert report.exit_status == INCOMPLETE
     assert {table.name: table.total for table in report.tables if "__" not in table.name} == {
-        "rooms": 1, "participants": 1, "recordings": 2, "recording_files": 2}
+        "rooms": 1, "participants": 1, "recordings": 2, "recording_files": 2, "sync_ledger": 4}
 
 
 def test_no_link_and_no_name_is_kept(serve: Serve, pipeline: dlt.Pipeline, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from loaded import Loaded, add, at, new_pipeline, quiet_place, run, small_study
 from hyperstudy_source import hyperstudy_source
 from hyperstudy_source.data_types import DATA_TYPES, DEFAULT_DATA_TYPES, TABLES
 from hyperstudy_source.fields import columns
-from hyperstudy_source.standin import StandIn, Study, demo_study
+from hyperstudy_source.standin import Behaviour, StandIn, Study, demo_study
 
 DUCKDB = {"text": "VARCHAR", "double": "DOUBLE", "bigint": "BIGINT", "bool": "BOOLEAN", "json": "JSON",
           "timestamp": "TIMESTAMP WITH TIME ZONE"}
@@ -41,6 +41,7 @@ KEYS = {
     "variable_timeline": ("experiment_id", "room_id", "row_key"),
     "personas": ("id",),
     "recording_files": ("experiment_id", "recording_id"),
+    "sync_ledger": ("row_key",),
 }
 
 
@@ -159,7 +160,7 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
         add(study, "components", row)
     same = {"variable": "score", "value": 1, "timestamp": at(0)}
     study.variables["room_1"] = {"data": [same, dict(same)], "metadata": {"timeline": [{"stateId": "s1", "score": 1}]}}
-    with quiet_place(tmp_path_factory.mktemp("keys")) as folder, StandIn(study) as api:
+    with quiet_place(tmp_path_factory.mktemp("keys")) as folder, StandIn(study, Behaviour(list_tells=False)) as api:
         pipeline = new_pipeline(folder)
         run(pipeline, api)
         run(pipeline, api)

@@ -1,0 +1,216 @@
+"""What the resources of one run share: what was read, how that went, and when to stop.
+
+A run of `load` goes through several slices, each a load package of its own; a run of a bare pipeline is one slice.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+from dlt.common import logger
+
+from hyperstudy_source.client import ATTEMPTS, Client
+from hyperstudy_source.completeness import SETTLED, LedgerRow
+from hyperstudy_source.errors import ApiError, Forbidden, QuotaReached, RateLimited, ServerFailed, Unreachable
+from hyperstudy_source.fields import Row
+from hyperstudy_source.scopes import Scope, Scopes
+from hyperstudy_source.targets import Target
+
+FAILURES_IN_A_ROW = 3
+"""Reads of a data type that fail one after the other before it is not asked for any more in a run; of different data
+types before nothing is."""
+EVERYTHING = "*"
+
+
+@dataclass
+class Run:
+    """One run, from its first request to its report. `clock` gives epoch seconds, `sleep` counts in s."""
+
+    run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    full: bool = False
+    """Read everything from its beginning, whatever is known."""
+    max_requests: int | None = None
+    """How many requests may be sent."""
+    stop_on_quota: bool = False
+    """Whether to stop in place of waiting for the next hour's requests."""
+    slice_requests: int | None = None
+    """Requests after which a slice ends; None: a run is one slice."""
+    warn_only: bool = False
+    """Whether incomplete data counts as success."""
+    attempts: int = ATTEMPTS
+    """How often a request that fails is sent."""
+    clock: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
+
+    def __post_init__(self) -> None:
+        self.client: Client | None = None
+        """Made by the first source of the run, as are the scopes, and used by the others."""
+        self.scopes: Scopes | None = None
+        self.target: Target | None = None
+        """Where the recordings' files go, if anywhere."""
+        self.open = self.ticks = 0
+        """Resources that are being read, and how often any has yielded: tells the ledger when all are over."""
+        self._state: object = None
+        self.forget()
+
+    def forget(self) -> None:
+        """Begins anew."""
+        self.notices: list[str] = []
+        """Why the data may be incomplete, beside what the ledger says."""
+        self.remarks: list[str] = []
+        """What is odd, but leaves the data complete."""
+        self.new_fields: set[str] = set()
+        """`table.column` of fields that the API has grown and that came for the first time."""
+        self.ledger: dict[tuple[str, ...], LedgerRow] = {}
+        """The newest row of each scope and data type."""
+        self.visited: dict[str, set[Scope]] = {}
+        """By data type: scopes that are over for this run, however they ended."""
+        self.stopped: QuotaReached | None = None
+        """Why nothing more may be asked for in this run."""
+        self.forbidden: set[str] = set()
+        """Data types that the key may not read."""
+        self.counts_all: dict[str, bool] = {}
+        """By data type: whether `pagination.total` counts rows that were not asked for."""
+        self.file_counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        """By experiment: how many recordings ended with each status, files that are missing, and links minted."""
+        self.incomplete_files: dict[str, str] = {}
+        """Experiments of which some file is not there yet, and why."""
+        self.unfinished = False
+        """Whether something is left for another slice."""
+        self._refused: dict[str, str] = {}
+        self._unwritten: dict[tuple[str, ...], LedgerRow] = {}
+        self._failures: dict[str, int] = {}
+        self._broken: set[str] = set()
+        """Data types that failed since the API last served anything."""
+        self._waiting: dict[str, list[Row]] = {}
+        self._slice_began = 0
+
+    def now(self) -> datetime:
+        """The time, in UTC."""
+        return datetime.fromtimestamp(self.clock(), timezone.utc)
+
+    def begin(self, state: object) -> None:
+        """Is told dlt's state by every resource that starts: with another one, a run without slices begins anew."""
+        if self._state is not None and self._state is not state and self.slice_requests is None:
+            self.forget()
+            if self.scopes:
+                self.scopes.forget()
+        self._state = state
+
+    @property
+    def requests(self) -> int:
+        """Requests sent, every attempt counted."""
+        return self.client.request_count if self.client else 0
+
+    @property
+    def requests_left(self) -> int | None:
+        """What is left of the hour's requests, by this machine's count; None where there is no limit."""
+        return self.client.budget.left if self.client and self.client.budget else None
+
+    def begin_slice(self) -> None:
+        """Starts the count of requests of a slice."""
+        self._slice_began, self.unfinished = self.requests, False
+
+    @property
+    def slice_is_over(self) -> bool:
+        """Whether to stop at the next place where reading can go on later."""
+        over = self.slice_requests is not None and self.requests - self._slice_began >= self.slice_requests
+        return bool(over or self.stopped)
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether the run may have to stop before it has read everything."""
+        return self.max_requests is not None or self.stop_on_quota
+
+    def said(self, data_type: str, scope: Scope) -> str | None:
+        """The status of a scope and data type in the ledger of this run."""
+        row = self.ledger.get((data_type, scope.experiment_id, scope.room_id or "", scope.participant_id or ""))
+        return row.status if row else None
+
+    def record(self, row: LedgerRow, *, of_run: bool = False) -> None:
+        """Takes a row of the ledger, which replaces an earlier one of the same scope and data type.
+
+        `of_run`: it tells of the whole run already, not of one read. What is missing is logged, for runs that show
+        no report.
+        """
+        if row.status not in (*SETTLED, "stopped"):
+            logger.warning(f"{row}: {row.reason}")
+        earlier = None if of_run else self.ledger.get(row.place)
+        self.ledger[row.place] = self._unwritten[row.place] = row.after(earlier)
+
+    def answered(self, data_type: str, failure: ApiError | None = None) -> None:
+        """Takes note of whether the API served a data type, so that one which is down is not asked for in every scope.
+
+        A key that lacks a permission lacks it in every scope; what breaks three times in a row is broken, and so is
+        the API where three data types break one after the other.
+        """
+        if isinstance(failure, Forbidden) and failure.required:
+            self._refused[data_type] = str(failure)
+            self.forbidden.add(data_type)
+        if not isinstance(failure, (ServerFailed, Unreachable, RateLimited)):
+            self._failures.pop(data_type, None)
+            self._broken.clear()
+            return
+        self._failures[data_type] = self._failures.get(data_type, 0) + 1
+        self._broken.add(data_type)
+        reason = f"Not asked for: {FAILURES_IN_A_ROW} reads before it failed. {failure}"
+        if self._failures[data_type] >= FAILURES_IN_A_ROW:
+            self._refused[data_type] = reason
+        if len(self._broken) >= FAILURES_IN_A_ROW:
+            self._refused[EVERYTHING] = reason
+
+    def refusal(self, data_type: str) -> str | None:
+        """Why a data type is not to be asked for any more in this run."""
+        return self._refused.get(data_type) or self._refused.get(EVERYTHING)
+
+    def wait(self, name: str, rows: Sequence[Row]) -> None:
+        """Keeps rows for which the next slice is to ask."""
+        self._waiting.setdefault(name, []).extend(rows)
+        self.unfinished = True
+
+    def waiting_for(self, name: str, rows: Sequence[Row]) -> Sequence[Row]:
+        """The rows that an earlier slice left, and these."""
+        return [*self._waiting.pop(name, []), *rows]
+
+    def written(self) -> list[dict[str, Any]]:
+        """The rows of the ledger since the last call, for its table."""
+        rows, self._unwritten = self._unwritten, {}
+        return [row.as_row(self.run_id) for row in rows.values()]
+
+    def notice(self, text: str) -> None:
+        """Takes a reason why the data may be incomplete, once, and logs it."""
+        if text not in self.notices:
+            self.notices.append(text)
+            logger.warning(text)
+
+    def remark(self, text: str) -> None:
+        """Takes something odd, once, and logs it."""
+        if text not in self.remarks:
+            self.remarks.append(text)
+            logger.info(text)
+
+
+_current: ContextVar[Run | None] = ContextVar("hyperstudy_run", default=None)
+
+
+@contextmanager
+def current_run(run: Run) -> Iterator[Run]:
+    """Every source that is made inside the block belongs to this run."""
+    token = _current.set(run)
+    try:
+        yield run
+    finally:
+        _current.reset(token)
+
+
+def this_run() -> Run:
+    """The run that a source belongs to; one of its own outside of `current_run`."""
+    return _current.get() or Run()

@@ -1,0 +1,371 @@
+"""One read of one data type in one scope: its requests, its doubts, and its row in the ledger.
+
+An error of the API ends a visit and nothing else; only a key that the API does not accept ends a run.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from types import TracebackType
+from typing import Any
+
+from hyperstudy_source.client import ANSWER_TIMEOUT, REPEATED_PAGES, Client
+from hyperstudy_source.completeness import LedgerRow, Status, status_of
+from hyperstudy_source.cursors import Cursors, Place
+from hyperstudy_source.data_types import DataType
+from hyperstudy_source.envelope import Page
+from hyperstudy_source.errors import ApiError, HyperStudyError, KeyRejected, QuotaReached
+from hyperstudy_source.fields import Row
+from hyperstudy_source.freshness import Freshness
+from hyperstudy_source.paging import Moved, TimeWalk
+from hyperstudy_source.runs import Run
+from hyperstudy_source.scopes import Scope, explained
+from hyperstudy_source.tables import TableRows
+
+NOTHING_IS_LATER = "9999-01-01T00:00:00.000Z"
+"""A `startTime` for which there are no rows."""
+GOES_ON = "the slice was over; the next one goes on from here"
+
+
+class NotAsked(HyperStudyError):
+    """A data type is not asked for, since the API has refused it or failed before in this run."""
+
+
+@dataclass
+class Table:
+    """A data type as the visits of one slice fill it."""
+
+    data_type: DataType
+    rows: TableRows
+    state: dict[str, Any]
+    """What dlt keeps for the resource from run to run."""
+    loaded: Sequence[str]
+    """The tables that its rows are read for in this run: its own and those derived from it."""
+    client: Client
+    run: Run
+    freshness: Freshness
+    page_size: int
+
+    @property
+    def name(self) -> str:
+        """Of the data type."""
+        return self.data_type.name
+
+    def shaped(self, rows: Sequence[Row], scope: Scope | None, twins: Counter[str]) -> list[Row]:
+        """Rows of the API as rows of the table."""
+        shaped = self.rows.shape(rows, scope, twins)
+        if self.rows.told_by and not self.data_type.key:
+            self.state["told_by"] = self.rows.told_by
+        self.run.new_fields.update(self.rows.types.grown)
+        return shaped
+
+
+class Visit:
+    """A read of a scope, or of all scopes at once where there is none. To be used in a `with` block."""
+
+    def __init__(self, table: Table, scope: Scope | None = None) -> None:
+        self.table, self.scope, self.run = table, scope, table.run
+        self.started = self.run.now()
+        self.again = False
+        """Whether another read of the scope may bring what is missing."""
+        self._doubts: list[str] = []
+        self._closed = False
+        self._pages = self._requests = self._received = self._left_out = self._distinct = 0
+        self._expected: int | None = None
+        self._totals: list[int] = []
+        self._keys: set[int] = set()
+        self._twins: Counter[str] = Counter()
+
+    def __enter__(self) -> Visit:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        name, run = self.table.name, self.run
+        if isinstance(error, QuotaReached):
+            run.stopped, run.unfinished = run.stopped or error, True
+            self.close("stopped", str(error))
+        elif isinstance(error, NotAsked):
+            self.close("forbidden" if name in run.forbidden else "failed", str(error))
+        elif isinstance(error, ApiError) and not isinstance(error, KeyRejected):
+            run.answered(name, error)
+            self.close(status_of(error), str(explained(error, self.table.data_type, self.scope)))
+        elif isinstance(error, Moved):
+            self.doubt("rows came or went while it was read", again=True)
+            self._forget_place()
+            self.close("incomplete")
+        elif error is None:
+            run.answered(name)
+            self.close("incomplete" if self._doubts else "complete")
+        else:
+            return False
+        return True
+
+    def pages(self, params: dict[str, Any] | None = None, *, limit: int | None = None) -> Iterator[Page]:
+        """The pages of the scope with only the rows that are in it."""
+        path, place = self._endpoint()
+        for page in self.at(path, {**place, **(params or {})}, limit=limit):
+            yield self._placed(page)
+
+    def at(
+        self, path: str, params: dict[str, Any] | None = None, *, limit: int | None = None, offset: int = 0,
+        previous: str = "",
+    ) -> Iterator[Page]:
+        """The pages of any endpoint, counted, with their doubts noted. Raises `ApiError` and `NotAsked`."""
+        if refusal := self.run.refusal(self.table.name):
+            raise NotAsked(refusal)
+        client, before = self.table.client, self.table.client.request_count
+        pages = self._linked(path, params or {}, limit, offset, previous) if limit else self._answers(path, params)
+        while True:
+            try:
+                page = next(pages, None)
+            finally:
+                self._requests += client.request_count - before
+            if page is None:
+                return
+            self._pages += 1
+            self._received += len(page.rows)
+            self._totals += [page.total] if page.total is not None else []
+            for warning in page.warnings:
+                self.doubt(f"the API warns, rows may be missing: {warning}")
+            if page.stops_short:
+                self.doubt("the API says that there is more, and gives none")
+            yield page
+            before = client.request_count
+
+    def _answers(self, path: str, params: dict[str, Any] | None, **paging: Any) -> Iterator[Page]:
+        timeout = self.table.data_type.timeout or ANSWER_TIMEOUT
+        return self.table.client.pages(path, params, timeout=timeout, **paging)
+
+    def _linked(
+        self, path: str, params: dict[str, Any], limit: int, offset: int, previous: str
+    ) -> Iterator[Page]:
+        """Pages by offset. Each is asked for from the last row before it on, and comes without that row.
+
+        If it is another one, rows came or went, and the offsets of all that follows mean other rows: raises `Moved`.
+        Not for pages of one row, with which nothing would come.
+        """
+        overlap, repeats = int(bool(previous) and not previous.startswith("1 ")), 0
+        while True:
+            start = offset - overlap
+            page = next(self._answers(path, params, limit=limit, offset=start, previous=previous), None)
+            if page is None:
+                return
+            repeats = repeats + 1 if page.mark and page.mark == previous else 0
+            if repeats > REPEATED_PAGES or (overlap and page.mark.split()[1:2] != previous.split()[2:]):
+                raise Moved
+            if len(page.rows) > overlap or page.last:
+                yield _without_first(page) if overlap else page
+            if page.last:
+                return
+            offset, previous = page.next_offset(start), page.mark
+            overlap = int(len(page.rows) > 1 and offset == start + len(page.rows))
+
+    def shaped(self, rows: Sequence[Row], scope: Scope | None = None) -> list[Row]:
+        """Rows of the API as rows of the table, counted."""
+        shaped = self.table.shaped(rows, scope or self.scope, self._twins)
+        data_type = self.table.data_type
+        if data_type.key:
+            known = len(self._keys)
+            self._keys.update(hash(tuple(str(row.get(column)) for column in data_type.key_columns)) for row in shaped)
+            self._distinct += len(self._keys) - known
+        else:
+            self._distinct += len(shaped)
+        return shaped
+
+    @property
+    def received(self) -> int:
+        """Rows that came, repeated ones too."""
+        return self._received
+
+    @property
+    def distinct(self) -> int:
+        """Rows that came, each once."""
+        return self._distinct
+
+    def count(self, rows: int) -> None:
+        """Counts rows that another table shapes."""
+        self._distinct += rows
+
+    def doubt(self, reason: str, *, again: bool = False) -> None:
+        """Takes a reason why rows may be missing; `again`: another read may bring them."""
+        if reason not in self._doubts:
+            self._doubts.append(reason)
+        self.again = self.again or again
+
+    def check_total(self) -> None:
+        """Compares what came with the API's count, for a read of everything in a scope."""
+        if self._totals:
+            self._expected = self._totals[-1]
+            missing = self._expected - self._distinct - self._left_out
+            if len(set(self._totals)) > 1:
+                self.doubt("rows came or went while it was read", again=True)
+            elif missing > 0:
+                self.doubt(f"{self._distinct + self._left_out:,} of {self._expected:,} rows came", again=True)
+
+    def close(self, status: Status, reason: str | None = None) -> None:
+        """Ends the visit: writes its row in the ledger, and notes a complete read."""
+        if self._closed:
+            return
+        self._closed = True
+        if self.scope and status == "complete":
+            self._note_read(self.scope)
+        text = reason or "; ".join(self._doubts) or None
+        for name in self.table.loaded:
+            self.run.record(self._ledger_row(name, status, None if status in ("complete", "quiet") else text))
+
+    def _note_read(self, scope: Scope) -> None:
+        for name in self.table.loaded:
+            self.table.freshness.note_read(name, scope, self.started)
+
+    def _ledger_row(self, name: str, status: Status, reason: str | None) -> LedgerRow:
+        return LedgerRow(
+            name, self.scope, status, self.started, self.run.now(), self._expected, self._received, self._distinct,
+            self._pages, self._requests, reason=reason)
+
+    def _forget_place(self) -> None:
+        """Lets the next read begin anew."""
+
+    def _endpoint(self) -> tuple[str, dict[str, str]]:
+        if self.scope is None:
+            raise TypeError(f"{self.table.name} has no scope to read")
+        return self.scope.endpoint(self.table.data_type)
+
+    def _placed(self, page: Page) -> Page:
+        """A page without the rows of a wider endpoint that are not in the scope."""
+        scope, data_type = self.scope, self.table.data_type
+        if scope is None:
+            return page
+        if any(scope.cannot_place(data_type, row) for row in page.rows):
+            self.doubt("the API does not say in which room rows are; they are left out")
+        rows = [row for row in page.rows if scope.holds(data_type, row)]
+        self._left_out += len(page.rows) - len(rows)
+        return page if len(rows) == len(page.rows) else replace(page, rows=rows)
+
+
+def _without_first(page: Page) -> Page:
+    """The page behind its first row; what it says of what follows stays."""
+    pagination = {**(page.metadata.get("pagination") or {}), "hasMore": not page.last}
+    return replace(page, rows=page.rows[1:], metadata={**page.metadata, "pagination": pagination})
+
+
+class WindowVisit(Visit):
+    """A read of a window of time. It can be interrupted after each page, and goes on there with the next slice."""
+
+    def __init__(self, table: Table, scope: Scope, cursors: Cursors, *, by_offset: bool = False) -> None:
+        super().__init__(table, scope)
+        self._cursors, self._window, self._by_offset = cursors, cursors.window, by_offset
+        self._before = self._after = cursors.newest
+        self._place = cursors.place
+        self._newest: datetime | None = self._place.after if self._place else None
+        if self._place:
+            self.started = self._place.started
+            self._doubts += self._place.doubts
+        self.interrupted = False
+        """Whether the visit ended before its window did, to go on with the next slice."""
+        self.passed_over = False
+        """Whether rows are missing that have no time, or come in no order, so that only offsets find them."""
+        self._repeated = self._repeated_since = 0
+        """Rows that came before: in all, and since the API was last asked for later times."""
+
+    def rows(self) -> Iterator[list[Row]]:
+        """The rows of the window, page by page. State moves before the rows that it covers are handed on."""
+        walk = TimeWalk(
+            self._ask, str(self.table.data_type.cursor), self._window, self._place,
+            by_offset=self._by_offset or bool(self.table.state.get("by_offset")),
+            has_key=bool(self.table.data_type.key))
+        for stretch in walk:
+            self._newest = max(filter(None, [self._newest, *stretch.moments]), default=None)
+            inside = [row for row, moment in zip(stretch.rows, stretch.moments, strict=True)
+                      if self._window.holds(moment)]
+            rows = self._counted(inside)
+            if stretch.place:
+                self._keep_place(walk, stretch.place)
+                if self.run.slice_is_over:
+                    self.interrupted = self.run.unfinished = True
+                    self.close("stopped", GOES_ON)
+                    yield rows
+                    return
+            if stretch.is_last:
+                self._settle(walk)
+            yield rows
+        self._settle(walk)
+
+    def _ask(self, params: dict[str, Any], offset: int, mark: str) -> Iterator[Page]:
+        path, place = self._endpoint()
+        return self.at(path, {**place, **params}, limit=self.table.page_size, offset=offset, previous=mark)
+
+    def _counted(self, rows: Sequence[Row]) -> list[Row]:
+        before = self.distinct
+        shaped = self.shaped(rows)
+        repeated = len(shaped) - (self.distinct - before)
+        self._repeated += repeated
+        self._repeated_since += repeated
+        return shaped
+
+    def _keep_place(self, walk: TimeWalk, after: datetime) -> None:
+        """Keeps that all rows before a time came, and forgets what they were: they do not come again."""
+        self._twins.clear()
+        if walk.heeded:
+            self._keys.clear()
+            self._repeated_since = 0
+        self._cursors.keep(Place(
+            self.started, self._window.start, after, walk.expected, walk.delivered, tuple(self._doubts)))
+
+    def _forget_place(self) -> None:
+        self._cursors.drop_place()
+
+    def _settle(self, walk: TimeWalk) -> None:
+        """Compares what came with the API's counts, and moves the cursors if it is all."""
+        if self._closed:
+            return
+        if walk.heeded is False:
+            self.table.state["by_offset"] = True
+        self._compare(walk)
+        self._cursors.drop_place()
+        if not self._doubts:
+            self._after = self._cursors.move(self._newest, self.run.now())
+        self.close("incomplete" if self._doubts else "complete")
+
+    def _compare(self, walk: TimeWalk) -> None:
+        """A count larger than what came means missing rows, unless the API counts those out of the window too.
+
+        The first answer counted the rows of the window, the last one those that were left of it then.
+        """
+        everything = self._window.start is None and self._window.end is None
+        self._expected = walk.expected
+        came, counted = walk.delivered - self._repeated, walk.expected or 0
+        left_came, left_counted = walk.remaining or (0, 0)
+        left_came -= self._repeated_since
+        if came < counted and (everything or not self._counts_all()):
+            self._miss(f"{came:,} of {counted:,} rows came", walk)
+        elif left_came < left_counted and ((everything and not walk.jumped) or not self._counts_all()):
+            self._miss(f"{left_came:,} of the last {left_counted:,} rows came", walk)
+        elif not everything and (came < counted or left_came < left_counted):
+            self._expected = None
+
+    def _miss(self, reason: str, walk: TimeWalk) -> None:
+        self.passed_over = walk.jumped
+        self.doubt(reason, again=True)
+
+    def _counts_all(self) -> bool:
+        """Whether `total` counts rows out of the window too, as a window without any row shows. Asked once in a run."""
+        known = self.run.counts_all
+        if self.table.name not in known:
+            path, place = self._endpoint()
+            probe = next(self.at(path, {**place, "startTime": NOTHING_IS_LATER, "limit": 1}))
+            known[self.table.name] = not probe.rows and bool(probe.total)
+        return known[self.table.name]
+
+    def _note_read(self, scope: Scope) -> None:
+        if not self._window.bound:
+            super()._note_read(scope)
+
+    def _ledger_row(self, name: str, status: Status, reason: str | None) -> LedgerRow:
+        return replace(
+            super()._ledger_row(name, status, reason), window_start=self._window.start, window_end=self._window.end,
+            cursor_before=self._before, cursor_after=self._after)
