@@ -1,0 +1,214 @@
+"""Runs that may send only so many requests: whatever stops them, running again reaches the whole, every row once."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timezone
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import dlt
+import pytest
+from loaded import add, at, new_pipeline, quiet_place, small_study
+from truth import FakeTime, contents, marks, query, statuses, sync, true_marks
+
+from hyperstudy_source.loading import COMPLETE, STOPPED
+from hyperstudy_source.standin import Behaviour, Fault, StandIn, Study, demo_study
+from hyperstudy_source.standin.requests_seen import Request
+
+Serve = Callable[..., StandIn]
+NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc).timestamp()
+MINUTE, HOUR = 60.0, 3600.0
+MOST_RUNS = 60
+DEEP = ("events", "sync", "eyetracking")
+Contents = dict[str, list[str]]
+
+
+def deep_study(rows: int = 60) -> Study:
+    study = small_study("exp_1", "exp_2")
+    for experiment in ("exp_1", "exp_2"):
+        for number in range(rows):
+            for table in DEEP:
+                mark = f"{number // 2 if table == 'sync' else number}"
+                row = {"id": str(number), "mark": mark, "timestamp": at((number // 2) * 60), "list": [number // 2, 1]}
+                add(study, table, row, experiment)
+    return study
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contents]:
+    """The demo study as an unbroken run loads it."""
+    with quiet_place(tmp_path_factory.mktemp("whole")) as folder, StandIn(demo_study()) as api:
+        pipeline = new_pipeline(folder)
+        assert sync(pipeline, api).exit_status == COMPLETE
+        yield contents(pipeline)
+
+
+def test_running_again_with_few_requests_reaches_the_whole(
+    whole: Contents, study: Study, serve: Serve, pipeline: dlt.Pipeline
+) -> None:
+    api, reports, most = serve(study), [], 17
+    for _ in range(MOST_RUNS):
+        before = len(api.requests)
+        reports.append(sync(pipeline, api, max_requests=most))
+        assert len(api.requests) - before == reports[-1].requests <= most
+        if reports[-1].exit_status != STOPPED:
+            break
+        assert "max_requests" in str(reports[-1].stopped)
+    assert [report.exit_status for report in reports] == [STOPPED] * (len(reports) - 1) + [COMPLETE]
+    assert len(reports) > 1
+    assert contents(pipeline) == whole
+
+
+def test_as_few_as_five_requests_reach_the_whole(serve: Serve, pipeline: dlt.Pipeline) -> None:
+    """Though the rooms are open, so that what was read would be due again with every run."""
+    study = deep_study(24)
+    time = FakeTime(datetime(2024, 6, 10, 12, tzinfo=timezone.utc).timestamp())
+    api = serve(study, clock=time.clock)
+    names = (*DEEP, "rooms", "participants", "components")
+    for _ in range(16):
+        report = sync(pipeline, api, *names, max_requests=5, page_size=8, time=time)
+        if report.exit_status != STOPPED:
+            break
+    assert report.exit_status == COMPLETE
+    for table in DEEP:
+        assert marks(pipeline, table) == true_marks(study, table)
+    assert query(pipeline, "SELECT count(*) FROM participants") == [(2,)]
+
+
+def test_a_backfill_with_few_requests_reaches_its_end(serve: Serve, pipeline: dlt.Pipeline) -> None:
+    """A backfill moves no cursor, so nothing but the round knows what was read."""
+    api = serve(study := deep_study(24))
+    found = [sync(pipeline, api, *DEEP, max_requests=9, page_size=8, start_time=at(0), end_time=at(9999)).exit_status
+             for _ in range(5)]
+    assert found[0] == STOPPED
+    assert COMPLETE in found
+    for table in DEEP:
+        assert marks(pipeline, table) == true_marks(study, table)
+
+
+def test_variables_that_the_requests_did_not_reach_come_with_the_next_run(
+    serve: Serve, pipeline: dlt.Pipeline
+) -> None:
+    study = Study.empty("exp_1")
+    for number in range(9):
+        study.add_room(f"room_{number}", experiment_id="exp_1")
+        study.variables[f"room_{number}"] = {"data": [{"variable": "v", "value": 1}], "metadata": {}}
+    api, names = serve(study), ("rooms", "variable_writes", "variable_timeline")
+    found = [sync(pipeline, api, *names, max_requests=6).exit_status for _ in range(4)]
+    assert found[0] == STOPPED
+    assert found[-1] == COMPLETE
+    assert query(pipeline, "SELECT count(DISTINCT room_id) FROM variable_writes") == [(9,)]
+
+
+def test_a_run_that_is_to_stop_at_the_quota_stops_and_goes_on_later(serve: Serve, pipeline: dlt.Pipeline) -> None:
+    time = FakeTime(NOON)
+    api = serve(study := deep_study(), clock=time.clock)
+    options: dict[str, Any] = {"requests_per_hour": 20, "requests_per_minute": 100, "page_size": 8, "time": time}
+    stopped = sync(pipeline, api, *DEEP, stop_on_quota=True, **options)
+    assert stopped.exit_status == STOPPED
+    assert "hour" in str(stopped.stopped)
+    assert sum(marks(pipeline, "events").values()) > 0
+    assert "stopped" in set(statuses(pipeline).values())
+    for _ in range(9):
+        time.now += HOUR
+        if sync(pipeline, api, *DEEP, stop_on_quota=True, **options).exit_status == COMPLETE:
+            break
+    for table in DEEP:
+        assert marks(pipeline, table) == true_marks(study, table)
+    assert most_in_a_window([each.at for each in api.requests], HOUR) <= 20
+
+
+def most_in_a_window(times: Sequence[float], period: float) -> int:
+    """How many of the times, which are sorted, lie within the fullest window of that length."""
+    most = start = 0
+    for end, at_end in enumerate(times):
+        while times[start] <= at_end - period:
+            start += 1
+        most = max(most, end - start + 1)
+    return most
+
+
+def storm(time: FakeTime) -> list[Fault]:
+    """Forty times 429, asking for a wait in three ways."""
+    asked = ("7", format_datetime(datetime.fromtimestamp(time.now + 60, timezone.utc), usegmt=True), None)
+    return [Fault("", "rate_limit", after=5 * number, retry_after=asked[number % 3]) for number in range(1, 40)]
+
+
+def test_no_window_has_more_requests_than_the_api_allows(serve: Serve, pipeline: dlt.Pipeline) -> None:
+    """1,300 pages, with a storm of 429 on top."""
+    time = FakeTime(NOON)
+    study = small_study("exp_1", "exp_2", "exp_3")
+    for experiment, number in itertools.product(("exp_1", "exp_2", "exp_3"), range(880)):
+        add(study, "events", {"id": str(number), "mark": str(number), "timestamp": at(number)}, experiment)
+        add(study, "sync", {"mark": str(number), "timestamp": at(number)}, experiment)
+    study.frozen = True
+    api = serve(study, Behaviour(faults=storm(time)), clock=time.clock)
+    report = sync(pipeline, api, "events", "sync", time=time, page_size=5, requests_per_minute=100,
+                  requests_per_hour=1000, slice_requests=900)
+    assert report.exit_status == COMPLETE
+    for table in ("events", "sync"):
+        assert marks(pipeline, table) == true_marks(study, table)
+    assert len(api.requests) > 1000
+    assert most_in_a_window([each.at for each in api.requests], HOUR) <= 1000
+    by_endpoint: dict[str, list[Request]] = {}
+    for each in api.requests:
+        by_endpoint.setdefault(each.endpoint, []).append(each)
+    assert max(most_in_a_window([each.at for each in seen], MINUTE) for seen in by_endpoint.values()) <= 100
+
+
+def test_an_hour_that_the_api_asks_for_is_waited_for(serve: Serve, pipeline: dlt.Pipeline) -> None:
+    time = FakeTime(NOON)
+    api = serve(study := deep_study(10), Behaviour(faults=[Fault("/data", "rate_limit", after=3, retry_after="3600")]),
+                clock=time.clock)
+    assert sync(pipeline, api, *DEEP, time=time).exit_status == COMPLETE
+    assert time.now >= NOON + HOUR
+    assert marks(pipeline, "sync") == true_marks(study, "sync")
+
+
+def test_small_slices_end_with_the_tables_of_an_unbroken_run(
+    whole: Contents, study: Study, serve: Serve, pipeline: dlt.Pipeline
+) -> None:
+    api = serve(study)
+    assert sync(pipeline, api, slice_requests=15).exit_status == COMPLETE
+    assert contents(pipeline) == whole
+    packages = query(pipeline, "SELECT load_id, count(l.row_key) FROM _dlt_loads "
+                               "LEFT JOIN sync_ledger l ON load_id = l._dlt_load_id GROUP BY load_id")
+    assert len(packages) >= 3
+    assert all(rows for _, rows in packages)
+    assert query(pipeline, "SELECT count(DISTINCT run_id), count(*) - count(DISTINCT row_key) FROM sync_ledger") == [
+        (1, 0)]
+
+
+@pytest.mark.parametrize("window", [{}, {"start_time": at(0), "end_time": at(99999)}], ids=["all", "backfill"])
+def test_a_deep_read_that_is_sliced_goes_on_at_its_place(
+    window: dict[str, Any], serve: Serve, pipeline: dlt.Pipeline
+) -> None:
+    api = serve(study := deep_study(96))
+    report = sync(pipeline, api, *DEEP, page_size=8, slice_requests=30, **window)
+    assert report.exit_status == COMPLETE
+    for table in DEEP:
+        assert marks(pipeline, table) == true_marks(study, table)
+    assert len(query(pipeline, "SELECT * FROM _dlt_loads")) >= 3
+    pages = {table: len(api.seen(f"/data/{table}/")) for table in DEEP}
+    assert max(pages.values()) <= 2 * 96 / (8 - 2) + 12
+    doubled = query(pipeline, "SELECT count(*) FROM events__list") + query(pipeline, "SELECT count(*) FROM events")
+    assert doubled[0][0] == 2 * doubled[1][0]
+
+
+def test_a_read_that_is_interrupted_in_the_middle_reads_little_again(
+    serve: Serve, pipeline: dlt.Pipeline, tmp_path: Path
+) -> None:
+    api = serve(study := deep_study(120))
+    for _ in range(9):
+        report = sync(pipeline, api, "events", page_size=10, max_requests=10)
+        if report.exit_status == COMPLETE:
+            break
+    assert marks(pipeline, "events") == true_marks(study, "events")
+    interrupted = len(api.seen("/data/events"))
+    since = len(api.requests)
+    sync(new_pipeline(tmp_path / "other"), api, "events", page_size=10)
+    unbroken = len(api.requests) - since - 1
+    assert interrupted <= unbroken + 6, (interrupted, unbroken)
