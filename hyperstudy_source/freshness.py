@@ -55,14 +55,18 @@ class Freshness:
     def note_rooms(self, experiment_id: str, rooms: Iterable[Row]) -> None:
         """Takes note of when the rooms of an experiment are open, by the day on which they settle."""
         days: dict[str, list[str]] = {}
+        found = 0
         before = self.read_at("rooms", Scope(experiment_id))
         kept_since = min(self.run.now(), datetime.fromisoformat(before) if before else FAR_FUTURE) - REMEMBERED
         for room in rooms:
+            found += 1
             start, until = self.open_from(room), self.open_until(room)
             if until > kept_since:
                 day = days.setdefault(until.date().isoformat(), [start.isoformat(), until.isoformat()])
                 day[:] = [min(day[0], start.isoformat()), max(day[1], until.isoformat())]
-        dlt.current.resource_state("rooms").setdefault("open", {})[experiment_id] = sorted(days.values())
+        state = dlt.current.resource_state("rooms")
+        state.setdefault("open", {})[experiment_id] = sorted(days.values())
+        state.setdefault("found", {})[experiment_id] = found
 
     def open_from(self, room: Mapping[str, Any]) -> datetime:
         """When a room began; now where it does not say, or says a time to come."""
@@ -83,15 +87,22 @@ class Freshness:
         return datetime.fromisoformat(min(starts)) if starts else None
 
     def is_quiet(self, names: Iterable[str], scope: Scope) -> bool:
-        """Whether nothing of these data types can have changed in a scope since they were read."""
+        """Whether nothing of these data types can have changed in a scope since they were read.
+
+        Rooms of which the list speaks and which the API does not show may be open.
+        """
         mark, now = self._mark(scope), self.run.now()
-        if self.run.full or not mark or scope.room_id:
+        if self.run.full or not mark or scope.room_id or self._has_hidden_rooms(scope):
             return False
         reads = [_read(name).get(scope.cursor_key) for name in (*names, "rooms")]
         settled = max((until for _, until in self._open(scope)), default="")
         return all(
             read and read[1] == mark and read[0] >= settled and datetime.fromisoformat(read[0]) > now - CHECK_AGAIN
             for read in reads)
+
+    def _has_hidden_rooms(self, scope: Scope) -> bool:
+        found = dlt.current.resource_state("rooms").get("found", {}).get(scope.experiment_id, 0)
+        return not found and bool(self.scopes.summaries[scope.experiment_id]["roomCount"])
 
     def _open(self, scope: Scope) -> list[list[str]]:
         rooms: list[list[str]] = dlt.current.resource_state("rooms").get("open", {}).get(scope.experiment_id, [])

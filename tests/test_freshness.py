@@ -85,6 +85,15 @@ def test_what_was_never_read_is_not_quiet(api: StandIn, clock: Clock) -> None:
     assert (fresh.read_at("events", SCOPE), fresh.open_since(["events"], SCOPE)) == ("", None)
 
 
+@pytest.mark.parametrize(("counted", "quiet"), [(3, False), (0, True)], ids=["rooms by the list", "no rooms"])
+def test_an_experiment_whose_rooms_are_not_shown_is_not_quiet(
+        counted: int, quiet: bool, api: StandIn, clock: Clock) -> None:
+    api.study.experiments[0].update(roomCount=counted)
+    fresh = freshness(api, clock)
+    read_all(fresh)
+    assert fresh.is_quiet(["events"], SCOPE) is quiet
+
+
 def test_what_was_read_completely_is_quiet(known: Freshness, api: StandIn, clock: Clock) -> None:
     assert known.is_quiet(["events", "chat"], SCOPE)
     clock.moment += 6.9 * DAY
