@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -31,7 +32,7 @@ HOLDS_DEMO = "hyperstudy_demo"
 """Under this name the pipeline's local state keeps whether it was filled by `--demo`."""
 
 
-class Command:
+class Command(ABC):
     """What the commands of this package share: options, errors in one sentence, exit statuses."""
 
     parent = "pipeline"
@@ -48,12 +49,12 @@ class Command:
         self.add_options(parser)
         parser.add_argument("--demo", action="store_true", help="use a synthetic study; needs no key")
 
-    def add_options(self, parser: argparse.ArgumentParser) -> None:
+    def add_options(self, parser: argparse.ArgumentParser) -> None:  # noqa: B027 - a command need not have any
         """Declares the options that only this command has."""
 
+    @abstractmethod
     def run(self, pipeline: dlt.Pipeline, args: argparse.Namespace, options: dict[str, Any]) -> int:
         """Does the work, and returns the exit status. `options` are those of the source."""
-        raise NotImplementedError
 
     def execute(self, args: argparse.Namespace) -> None:
         """Runs and prints; ends the process with the status unless that is 0."""

@@ -18,7 +18,8 @@ from hyperstudy_source.freshness import Freshness
 from hyperstudy_source.runs import Run
 from hyperstudy_source.scopes import READS, Scope, Scopes
 from hyperstudy_source.tables import TableRows, opening
-from hyperstudy_source.visits import Table, Visit, WindowVisit
+from hyperstudy_source.visits import Table, Visit
+from hyperstudy_source.window_visits import WindowVisit
 
 ROUND = timedelta(days=1)
 """After how long everything is read again, although the runs with few requests have not got to the end."""

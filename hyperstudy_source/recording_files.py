@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Any
 
 import dlt
 from dlt.common import logger
@@ -20,13 +19,15 @@ from dlt.common.configuration.container import Container
 from dlt.common.pipeline import PipelineContext
 from dlt.common.runtime.collector import NULL_COLLECTOR
 
+from hyperstudy_source.bodies import Body, NotDelivered
 from hyperstudy_source.client import Client
 from hyperstudy_source.completeness import LedgerRow, Status
 from hyperstudy_source.data_types import RECORDING_FILES, DataType
-from hyperstudy_source.downloads import Body, Downloader, Link, NotDelivered
+from hyperstudy_source.downloads import Downloader, Link
 from hyperstudy_source.errors import ApiError, KeyRejected, QuotaReached
 from hyperstudy_source.fields import Row
 from hyperstudy_source.file_names import FileNames, folder_name, name_mark
+from hyperstudy_source.manifest import File, FileStatus, Job, manifest_row, summary
 from hyperstudy_source.metadata_file import METADATA_FILE, update_metadata
 from hyperstudy_source.reading import Reader, selected
 from hyperstudy_source.recordings import Listed, Recording, listed, path_within_api
@@ -41,42 +42,6 @@ DOWNLOAD_THREADS = 8
 """Files that are fetched at once where nothing else is set."""
 PROGRESS_NAME, PROGRESS_PERIOD = "Recordings (bytes)", 0.2
 """The counter in dlt's progress, and s between two moves of it."""
-
-FileStatus = Literal["downloaded", "skipped", "pending", "failed"]
-
-
-@dataclass(frozen=True)
-class File:
-    """A whole file under its final name: what is kept of it in the state."""
-
-    mark: str
-    """The `name_mark` of its name: the state keeps no person's name."""
-    size: int
-    announced: int | None
-    md5: str
-    sha256: str
-    content_type: str | None
-    downloaded_at: str
-    """ISO 8601, UTC."""
-
-
-@dataclass
-class Job:
-    """One recording on its way to its file."""
-
-    recording: Recording
-    name: str
-    known: File | None
-    """What the state has of a file of this name."""
-    intact: bool
-    """Whether that file is still there at its size."""
-    tried: int
-    """Attempts of earlier runs."""
-    file: File | None = None
-    error: str | None = None
-    attempts: int = 0
-    settled: bool = False
-    """Whether it is over for this run."""
 
 
 class RecordingFiles:
@@ -168,7 +133,7 @@ class RecordingFiles:
         for recording in recordings:
             job = self._job(recording, state.get(recording.recording_id, {}), present)
             if not recording.is_ready:
-                settled.append((recording, _manifest_row(recording, "pending")))
+                settled.append((recording, manifest_row(recording, "pending")))
             elif job.file:
                 settled.append((recording, self._settled(job, "skipped", state)))
             else:
@@ -333,7 +298,7 @@ class RecordingFiles:
             error = f"The API has {job.recording.size:,} bytes for it, the whole file has {file.size:,}."
         if status == "failed" and file:
             error = f"{error} The older file of {file.size:,} bytes stays."
-        row = _manifest_row(job.recording, status, file_name=job.name, attempts=attempts, error=error)
+        row = manifest_row(job.recording, status, file_name=job.name, attempts=attempts, error=error)
         if file:
             folder = folder_name(job.recording.experiment_id)
             row |= {"file_url": self._target.url(folder, job.name), "size_bytes": file.size, "md5": file.md5,
@@ -345,10 +310,10 @@ class RecordingFiles:
         """Says in the ledger and in the summary what came, and what is missing although the platform should have it."""
         run, scope = table.run, Scope(experiment_id)
         counts = run.file_counts[experiment_id]
-        earlier = _summary(experiment_id, counts)
+        earlier = summary(experiment_id, counts)
         counts.update(str(row["status"]) for _, row in written)
         run.remarks[:] = [remark for remark in run.remarks if remark != earlier]
-        run.remark(_summary(experiment_id, counts))
+        run.remark(summary(experiment_id, counts))
         missing = [row for recording, row in written if row["status"] == "failed" and not recording.is_lost]
         counts["missing"] += len(missing)
         postponed = len(written) < wanted
@@ -386,20 +351,6 @@ class RecordingFiles:
         except Exception as failure:
             reason = str(failure) if isinstance(failure, NotWritten) else type(failure).__name__
             run.notice(f"recording_files of experiment {experiment_id}: {METADATA_FILE} is not up to date: {reason}")
-
-
-def _summary(experiment_id: str, counts: Counter[str]) -> str:
-    told = ", ".join(f"{counts[status]} {status}" for status in get_args(FileStatus) if counts[status])
-    return f"recording_files of experiment {experiment_id}: {told}."
-
-
-def _manifest_row(recording: Recording, status: FileStatus, **more: Any) -> Row:
-    row = recording.row
-    return {
-        "experiment_id": recording.experiment_id, "recording_id": recording.recording_id,
-        "participant_id": row.get("participant_id"), "room_id": row.get("room_id"), "status": status,
-        "expected_size_bytes": recording.size, "recording_type": recording.kind, "attempts": 0, **more,
-    }
 
 
 def _place(row: Row) -> tuple[str, str]:

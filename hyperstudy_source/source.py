@@ -18,13 +18,14 @@ from hyperstudy_source.budget import REQUESTS_PER_HOUR, REQUESTS_PER_MINUTE, Bud
 from hyperstudy_source.client import Client
 from hyperstudy_source.cursors import FAR_FUTURE, FAR_PAST, MARGIN
 from hyperstudy_source.data_types import DATA_TYPES, RECORDING_FILES, SYNC_LEDGER, TABLES, DataType
-from hyperstudy_source.endpoints import MADE_OF, PART_OF_EVENTS, READ_BY, room_variables
+from hyperstudy_source.endpoints import MADE_OF, PART_OF_EVENTS, READ_BY
 from hyperstudy_source.errors import SettingError
 from hyperstudy_source.fields import Row, column_name
 from hyperstudy_source.file_names import SDK_PATTERN, FileNames, name_pattern
 from hyperstudy_source.freshness import MAX_OPEN_DAYS, SETTLE_HOURS, Freshness
 from hyperstudy_source.reading import Reader
 from hyperstudy_source.recording_files import DOWNLOAD_THREADS, RecordingFiles
+from hyperstudy_source.rooms import room_variables
 from hyperstudy_source.runs import Run, this_run
 from hyperstudy_source.scopes import Scopes, listed_ids, participants_in_rooms
 from hyperstudy_source.tables import declare, hints, opening

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import pytest
 from recorded import MINT, STORAGE, add_video, recorded_study
 
+from hyperstudy_source.bodies import Body, NotDelivered
 from hyperstudy_source.budget import Budget
 from hyperstudy_source.client import Client
-from hyperstudy_source.downloads import ATTEMPTS, PROGRESS, Body, Downloader, Link, NotDelivered, checked_address
+from hyperstudy_source.downloads import ATTEMPTS, PROGRESS, Downloader, Link, checked_address
 from hyperstudy_source.standin import Behaviour, Fault, Made, StandIn
 from hyperstudy_source.standin.files import Content
 from hyperstudy_source.targets import Target

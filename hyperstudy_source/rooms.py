@@ -1,0 +1,152 @@
+"""Rooms, as many as there are, and their variables: one answer for each room fills two tables."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+import dlt
+
+from hyperstudy_source.data_types import DATA_TYPES, DataType
+from hyperstudy_source.fields import Row
+from hyperstudy_source.reading import Reader, selected
+from hyperstudy_source.scopes import READS, Scope
+from hyperstudy_source.tables import opening
+from hyperstudy_source.values import digest
+from hyperstudy_source.visits import Visit
+
+VARIABLES = ("variable_writes", "variable_timeline")
+"""The tables that one answer for each room fills."""
+
+
+def detail_path(scope: Scope) -> str:
+    """Where the detail of an experiment is read."""
+    return f"/experiments/{quote(scope.experiment_id, safe='')}"
+
+
+def is_in(row: Row, scope: Scope) -> bool:
+    """Whether a deployment belongs to an experiment; one that does not say so was asked for by it."""
+    return str(row.get("experimentId") or scope.experiment_id) == scope.experiment_id
+
+
+def rooms(reader: Reader, data_type: DataType) -> Iterator[Any]:
+    """`GET /data/rooms`: as many as the API gives at most may not be all, so they are asked for by deployment then."""
+    table = reader.table(data_type)
+    yield opening()
+    variables = selected(VARIABLES)
+    task = replace(table, loaded=[*table.loaded, *variables])
+    unread = [_missing(name) for name in variables]
+    for scope in reader.due(task, unless=lambda scope: any(scope.experiment_id in each.values() for each in unread)):
+        for _ in range(READS):
+            found: list[Row] = []
+            with Visit(table, scope) as visit:
+                for page in visit.pages(limit=reader.page_size):
+                    rows = visit.shaped(page.rows)
+                    found += _open_times(rows)
+                    yield rows
+                if data_type.most_rows and visit.received >= data_type.most_rows:
+                    for rows in _rooms_by_deployment(reader, visit, scope, data_type.most_rows):
+                        found += _open_times(rows)
+                        yield rows
+                else:
+                    visit.check_total()
+                if scope.room_id is None:
+                    reader.freshness.note_rooms(scope.experiment_id, found)
+                for name in variables:
+                    reader.freshness.note_read(name, scope, visit.started)
+            if not visit.again:
+                break
+        reader.over(task, scope)
+
+
+def _rooms_by_deployment(reader: Reader, visit: Visit, scope: Scope, most: int) -> Iterator[list[Row]]:
+    """The rooms of each deployment; what is still cut off, or belongs to no deployment, leaves a doubt.
+
+    How many there are in truth says the experiment's detail, where it says anything.
+    """
+    of_experiment = {"experimentId": scope.experiment_id}
+    listed = [row for page in visit.at("/deployments", of_experiment) for row in page.rows if is_in(row, scope)]
+    for deployment in listed:
+        received = 0
+        for page in visit.pages({"deploymentId": deployment.get("id")}, limit=reader.page_size):
+            received += len(page.rows)
+            yield visit.shaped(page.rows)
+        if received >= most:
+            visit.doubt(f"the API gives at most {most:,} rows, and deployment {deployment.get('id')} has as many")
+    detail = next(visit.at(detail_path(scope)))
+    counted = detail.rows[0].get("roomCount") if detail.rows else None
+    if not isinstance(counted, int) or counted < visit.distinct:
+        visit.doubt(f"the API gives at most {most:,} rows, there may be more that belong to no deployment")
+    elif visit.distinct < counted:
+        visit.doubt(f"the API gives at most {most:,} rows, {visit.distinct:,} of {counted:,} came by deployment")
+
+
+def _open_times(rows: Sequence[Row]) -> list[Row]:
+    return [{name: row.get(name) for name in ("start_time", "created_at", "end_time")} for row in rows]
+
+
+def room_variables(reader: Reader, of_rooms: Sequence[Row]) -> Iterator[Any]:
+    """`GET /data/variables/room/{id}`, for rooms that are open or have changed: writes and timeline in one answer."""
+    names = selected(VARIABLES)
+    table = replace(reader.table(DATA_TYPES["variable_writes"]), loaded=names)
+    seen = [dlt.current.resource_state(name).setdefault("seen", {}) for name in names]
+    missing = [_missing(name) for name in names]
+    waiting = list(reader.run.waiting_for("room_variables", of_rooms))
+    due = [room for room in waiting
+           if reader.run.full or any(marks.get(room["id"]) != digest(room) for marks in seen)]
+    for rooms in missing:
+        rooms.update({room["id"]: room["experiment_id"] for room in due})
+    for number, room in enumerate(due):
+        if reader.run.slice_is_over:
+            reader.run.wait("room_variables", due[number:])
+            return
+        room_id = room["id"]
+        scope = Scope(room["experiment_id"], room_id)
+        with Visit(table, scope) as visit:
+            for page in visit.pages():
+                if not page.warnings:
+                    for rooms in missing:
+                        rooms.pop(room_id, None)
+                if not page.warnings and reader.freshness.open_until(room) < reader.run.now():
+                    for marks in seen:
+                        marks[room_id] = digest(room)
+                if dropped := page.metadata.get("droppedWrites"):
+                    written = len(dropped) if isinstance(dropped, list) else dropped
+                    reader.run.remark(f"variable_writes of {scope}: the API dropped {written} faulty writes.")
+                visit.count(len(page.rows))
+                yield {"scope": scope, "writes": page.rows, "metadata": page.metadata}
+        if reader.run.stopped:
+            reader.run.wait("room_variables", [room])
+
+
+def variable_writes(reader: Reader, data_type: DataType, answer: Any) -> Iterator[Any]:
+    """The write log of a room's variables."""
+    yield opening()
+    if answer:
+        yield reader.table(data_type).shaped(answer["writes"], answer["scope"], Counter())
+
+
+def variable_timeline(reader: Reader, data_type: DataType, answer: Any) -> Iterator[Any]:
+    """The values of a room's variables, a row for each state; the variables' own names are data, not columns."""
+    yield opening()
+    if not answer:
+        return
+    stated, timeline = (answer["metadata"].get(name) or [] for name in ("variableNames", "timeline"))
+    written = [row.get("variable") for row in answer["writes"]]
+    names = {str(name) for name in (*(stated if isinstance(stated, list) else ()), *written)} - {"stateId"}
+    states = timeline if isinstance(timeline, list) else [timeline]
+    if not all(isinstance(state, dict) for state in states):
+        reader.run.notice(f"variable_timeline of {answer['scope']}: the API gives states that are not objects.")
+    gathered = [{**{name: value for name, value in state.items() if name not in names},
+                 "variables": {name: state[name] for name in state if name in names}}
+                for state in states if isinstance(state, dict)]
+    yield reader.table(data_type).shaped(gathered, answer["scope"], Counter())
+
+
+def _missing(name: str) -> dict[str, str]:
+    """Rooms whose variables are still to be read, though the rooms are, and their experiments."""
+    missing: dict[str, str] = dlt.current.resource_state(name).setdefault("missing", {})
+    return missing
