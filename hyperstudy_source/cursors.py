@@ -7,8 +7,8 @@ them. Both move before the rows that they cover are yielded, so that all is comm
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -29,18 +29,37 @@ Positions = MutableMapping[str, str]
 
 @dataclass(frozen=True)
 class Place:
-    """Where a read stands that is to go on later: rows before `after` are delivered, and no others."""
+    """Where a read stands that is to go on later: behind all rows that came, and before all others.
+
+    That is the time `after`, before which all rows came and none from then on; or an offset behind it.
+    """
 
     started: datetime
     """When the read began."""
+    listed: str | None
+    """What the list said of the experiment then, as a digest."""
     start: datetime | None
     """The start of its window."""
-    after: datetime
-    expected: int | None
-    """Rows that the API counted when the read began."""
-    delivered: int
+    after: datetime | None
+    jumped: bool = False
+    """Whether that is later than the start of the window."""
+    offset: int = 0
+    mark: str = ""
+    """What tells the page that ends at the offset."""
+    newest: datetime | None = None
+    """The latest time that came."""
+    ordered: bool = True
+    """Whether the rows behind `after` came in the order of their times so far."""
+    expected: int | None = None
+    """Rows that the API counted when the read began, of which so many were delivered."""
+    delivered: int = 0
+    counted: int | None = None
+    """Rows that the API counted last, from `after` on, of which so many were received."""
+    received: int = 0
     doubts: tuple[str, ...] = ()
-    """Why rows before `after` may be missing all the same."""
+    """Why rows may be missing all the same."""
+    twins: Mapping[str, int] | None = None
+    """How many rows without a key were alike, where that may matter later; None: too many to keep."""
 
 
 @dataclass(frozen=True)
@@ -130,25 +149,26 @@ class Cursors:
     @property
     def place(self) -> Place | None:
         """Where an interrupted read of this window, for these tables, goes on."""
-        kept = self.places.get(self._place_key)
+        kept = self.places.get(self.task)
         if not kept or not set(self.tables) <= set(kept["tables"]):
             return None
-        start = read_time(kept["start"])
+        values = {each.name: kept[each.name] for each in fields(Place)}
+        times = {name: _moment(values[name]) for name in ("start", "after", "newest")}
+        start, started = times["start"], datetime.fromisoformat(values["started"])
         if start and (self.window.start is None or self.window.start < start):
             return None
-        began, after = (datetime.fromisoformat(kept[name]) for name in ("started", "after"))
-        return Place(began, start, after, kept["expected"], kept["delivered"], tuple(kept.get("doubts", ())))
+        return Place(**{**values, **times, "started": started, "doubts": tuple(values["doubts"])})
 
     def keep(self, place: Place) -> None:
         """Keeps where the read stands."""
-        self.places[self._place_key] = {
-            "started": place.started.isoformat(), "start": place.start.isoformat() if place.start else None,
-            "after": place.after.isoformat(), "expected": place.expected, "delivered": place.delivered,
-            "tables": list(self.tables), "doubts": list(place.doubts)}
+        values = {each.name: getattr(place, each.name) for each in fields(Place)}
+        self.places[self.task] = {
+            "tables": list(self.tables), **{name: value.isoformat() if isinstance(value, datetime) else value
+                                            for name, value in values.items()}}
 
     def drop_place(self) -> None:
         """Forgets it: the window was read to its end."""
-        self.places.pop(self._place_key, None)
+        self.places.pop(self.task, None)
 
     def move(self, newest: datetime | None, now: datetime) -> datetime | None:
         """Moves the cursors to the newest row, never back and not past this machine's clock; a backfill moves none."""
@@ -160,10 +180,15 @@ class Cursors:
         return self.newest
 
     @property
-    def _place_key(self) -> str:
+    def task(self) -> str:
+        """What tells this read from others of the data type."""
         window = self.window
         bounds = f" {window.start} to {window.end}" if window.bound else ""
         return f"{self.key}{bounds}{' in full' if self.full else ''}"
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 def _iso(moment: datetime) -> str:

@@ -49,10 +49,11 @@ def experiments(reader: Reader, data_type: DataType) -> Iterator[Any]:
             return
         summary = summaries.get(scope.experiment_id, {})
         mark = digest(summary) if summary.get("updatedAt") else None
+        visit = Visit(table, scope)
         if mark and seen.get(scope.experiment_id) == mark and not reader.run.full:
-            Visit(table, scope).close("quiet")
+            visit.close("quiet")
         else:
-            with Visit(table, scope) as visit:
+            with visit:
                 for page in visit.at(detail_path(scope)):
                     if not page.rows:
                         visit.doubt("the API gives no detail")
@@ -60,7 +61,7 @@ def experiments(reader: Reader, data_type: DataType) -> Iterator[Any]:
                         seen[scope.experiment_id] = mark
                     found = page.rows or [{"id": scope.experiment_id}]
                     yield visit.shaped([{**summary, **row} for row in found])
-        reader.over(table, scope)
+        reader.over(table, visit)
 
 
 def deployments(reader: Reader, data_type: DataType) -> Iterator[Any]:
@@ -77,7 +78,7 @@ def deployments(reader: Reader, data_type: DataType) -> Iterator[Any]:
         with Visit(table, scope) as visit:
             for page in visit.at("/deployments", {"experimentId": scope.experiment_id} if scope else {}):
                 yield visit.shaped([row for row in page.rows if not scope or is_in(row, scope)])
-        reader.over(table, scope or EVERYWHERE)
+        reader.over(table, visit)
 
 
 def sessions(reader: Reader, data_type: DataType, of_deployments: Sequence[Row]) -> Iterator[Any]:
@@ -86,7 +87,7 @@ def sessions(reader: Reader, data_type: DataType, of_deployments: Sequence[Row])
     seen = table.state.setdefault("seen", {})
     yield opening()
     by_experiment: dict[str, list[Row]] = {}
-    for deployment in reader.run.waiting_for(table.name, of_deployments):
+    for deployment in [*reader.run.waiting_for(table.name), *of_deployments]:
         by_experiment.setdefault(deployment["experiment_id"], []).append(deployment)
     for experiment_id, found in by_experiment.items():
         scope = Scope(experiment_id)
@@ -125,7 +126,7 @@ def agent_decisions(reader: Reader, data_type: DataType) -> Iterator[Any]:
                 visit.doubt("the API cuts the answer off, rows are missing")
             for page in pages:
                 yield visit.shaped([row for row in page.rows if row.get("_type") != "run"])
-        reader.over(table, scope)
+        reader.over(table, visit)
 
 
 def _is_cut(pages: Sequence[Page], cap: int) -> bool:
@@ -142,7 +143,7 @@ def agent_runs(reader: Reader, data_type: DataType) -> Iterator[Any]:
         with Visit(table, scope) as visit:
             for page in visit.pages():
                 yield visit.shaped(page.rows)
-        reader.over(table, scope)
+        reader.over(table, visit)
 
 
 def personas(reader: Reader, data_type: DataType) -> Iterator[Any]:
@@ -153,7 +154,7 @@ def personas(reader: Reader, data_type: DataType) -> Iterator[Any]:
         with Visit(table) as visit:
             for page in visit.at("/personas"):
                 yield visit.shaped(page.rows)
-        reader.over(table, EVERYWHERE)
+        reader.over(table, visit)
 
 
 def is_questionnaire(event: Row) -> bool:

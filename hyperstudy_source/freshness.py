@@ -44,9 +44,14 @@ class Freshness:
         """When a scope of a data type was last read completely, ISO 8601; empty for never."""
         return str(_read(name).get(scope.cursor_key, [""])[0])
 
-    def note_read(self, name: str, scope: Scope, started: datetime) -> None:
-        """Takes note that a scope was read completely by a read that began then."""
-        _read(name)[scope.cursor_key] = [started.isoformat(), self._mark(scope)]
+    def note_read(self, name: str, scope: Scope, started: datetime, listed: str | None) -> None:
+        """Takes note that a scope was read completely by a read that began then, with that `mark`."""
+        _read(name)[scope.cursor_key] = [started.isoformat(), listed]
+
+    def mark(self, scope: Scope) -> str | None:
+        """What the list says of a scope's experiment, as a digest; None where it does not say enough."""
+        row = self.scopes.summaries.get(scope.experiment_id, {})
+        return digest(row, TELLING_FIELDS) if all(row.get(name) is not None for name in TELLING_FIELDS) else None
 
     def forget(self, name: str, scope: Scope) -> None:
         """Takes note that a scope may have changed."""
@@ -91,7 +96,7 @@ class Freshness:
 
         Rooms of which the list speaks and which the API does not show may be open.
         """
-        mark, now = self._mark(scope), self.run.now()
+        mark, now = self.mark(scope), self.run.now()
         if self.run.full or not mark or scope.room_id or self._has_hidden_rooms(scope):
             return False
         reads = [_read(name).get(scope.cursor_key) for name in (*names, "rooms")]
@@ -107,11 +112,6 @@ class Freshness:
     def _open(self, scope: Scope) -> list[list[str]]:
         rooms: list[list[str]] = dlt.current.resource_state("rooms").get("open", {}).get(scope.experiment_id, [])
         return rooms
-
-    def _mark(self, scope: Scope) -> str | None:
-        """What the list says of an experiment, as a digest; None where it does not say enough."""
-        row = self.scopes.summaries.get(scope.experiment_id, {})
-        return digest(row, TELLING_FIELDS) if all(row.get(name) is not None for name in TELLING_FIELDS) else None
 
 
 def _read(name: str) -> dict[str, list[Any]]:

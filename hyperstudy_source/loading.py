@@ -223,7 +223,8 @@ def reasons(run: Run) -> list[str]:
     """Why what is not complete is not, scopes with the same reason in one line."""
     told: dict[str, list[str]] = {}
     for row in run.ledger.values():
-        if row.status not in (*SETTLED, "stopped"):
+        goes_on = row.status == "stopped" and run.stopped
+        if row.status not in SETTLED and not goes_on:
             told.setdefault(str(row.reason), []).append(str(row))
     return [f"{places[0]}{f' and {len(places) - 1} more' if len(places) > 1 else ''}: {reason.rstrip('.')}."
             for reason, places in told.items()]

@@ -1,9 +1,10 @@
-"""What is told of a recording's file: to the next run, in the manifest, and in the summary."""
+"""What is told of a recording's file: to the next run, in the manifest, in the ledger, and in the summary."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal, get_args
 
 from hyperstudy_source.fields import Row
@@ -42,14 +43,62 @@ class Job:
     file: File | None = None
     error: str | None = None
     attempts: int = 0
-    settled: bool = False
-    """Whether it is over for this run."""
+
+    @property
+    def whole(self) -> File | None:
+        """The file that is there now: the new one, or else the old one."""
+        return self.file or (self.known if self.intact else None)
 
 
-def summary(experiment_id: str, counts: Counter[str]) -> str:
-    """How many recordings of an experiment ended how, for people."""
-    told = ", ".join(f"{counts[status]} {status}" for status in get_args(FileStatus) if counts[status])
-    return f"recording_files of experiment {experiment_id}: {told}."
+@dataclass
+class FileTally:
+    """How the files of one experiment's recordings stand in a run."""
+
+    began: datetime
+    statuses: dict[str, FileStatus] = field(default_factory=dict)
+    """By recording."""
+    missing: dict[str, str] = field(default_factory=dict)
+    """By recording: why a file that the platform should have is not there."""
+    postponed: set[str] = field(default_factory=set)
+    """Recordings that are left for the next slice."""
+    links: int = 0
+    """How many were asked for."""
+
+    def is_over(self, recording: Recording) -> bool:
+        """Whether nothing more is to be done for a recording in this run."""
+        return self.statuses.get(recording.recording_id, "pending") != "pending"
+
+    def note(self, recording: Recording, row: Row) -> None:
+        """Takes the manifest row of a recording."""
+        self.statuses[recording.recording_id] = row["status"]
+        self.postponed.discard(recording.recording_id)
+        if row["status"] == "failed" and not recording.is_lost:
+            self.missing[recording.recording_id] = row["error"]
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many recordings ended with each status."""
+        return Counter(self.statuses.values())
+
+    @property
+    def present(self) -> int:
+        """How many files are there."""
+        return self.counts["downloaded"] + self.counts["skipped"]
+
+    @property
+    def ready(self) -> int:
+        """How many should be there."""
+        return len(self.statuses) - self.counts["pending"]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no file is missing and none is to come."""
+        return not self.missing and not self.postponed and not self.counts["pending"]
+
+    def summary(self, experiment_id: str) -> str:
+        """How many recordings of an experiment ended how, for people."""
+        told = ", ".join(f"{self.counts[status]} {status}" for status in get_args(FileStatus) if self.counts[status])
+        return f"recording_files of experiment {experiment_id}: {told}."
 
 
 def manifest_row(recording: Recording, status: FileStatus, **more: Any) -> Row:

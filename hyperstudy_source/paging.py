@@ -3,7 +3,8 @@
 Rows with a cursor are paged by time: the next page is asked for from the time of the last row on, and all rows of that
 time come from the one answer that has them together. So neither a row that is removed or comes late between two pages,
 nor rows of one time that the API orders anew with every request, are missed or doubled. Where the API does not heed
-`startTime`, and for rows without a cursor, offsets have to do; they are checked against `pagination.total`.
+`startTime`, and for rows without a cursor, offsets have to do: each page begins with the last row of the one before it,
+and `pagination.total` must not change.
 """
 
 from __future__ import annotations
@@ -13,117 +14,195 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from hyperstudy_source.client import REPEATED_PAGES
 from hyperstudy_source.cursors import MARGIN, Place, Window
 from hyperstudy_source.envelope import Page
 from hyperstudy_source.fields import Row
 from hyperstudy_source.values import read_time
 
-Ask = Callable[[dict[str, Any], int, str], Iterator[Page]]
-"""Asks for the pages from an offset on, behind a page with this mark: (parameters, offset, mark) -> pages."""
+Params = dict[str, Any]
+Ask = Callable[[Params, int, str], Page | None]
+"""Asks for one page: (parameters, offset, mark of the page before) -> the page, or None if that was the last."""
 
 
 class Moved(Exception):
     """Rows came or went between two pages, so that the offsets of what follows mean other rows."""
 
 
+class Unordered(Moved):
+    """Rows come in no order of time, so that the ones that are alike are not side by side."""
+
+
+class OffsetPages:
+    """Pages by offset. Each is asked for from the last row before it on, and comes without that row.
+
+    Not so behind pages of one row, with which nothing would come, nor where the API skips rows itself.
+    """
+
+    def __init__(self, ask: Ask, params: Params, offset: int = 0, mark: str = "") -> None:
+        self._ask, self._params = ask, params
+        self.offset, self.mark = offset, mark
+        """Where the next page begins, and what tells the page before it; no mark where they do not touch."""
+
+    def __iter__(self) -> Iterator[Page]:
+        """Raises `Moved` if another row stands where the last one stood: rows came or went."""
+        previous, repeats = self.mark, 0
+        while True:
+            overlap = int(bool(self.mark) and not self.mark.startswith("1 "))
+            start = self.offset - overlap
+            page = self._ask(self._params, start, previous)
+            if page is None:
+                return
+            repeats = repeats + 1 if page.mark and page.mark == previous else 0
+            if repeats > REPEATED_PAGES or (overlap and page.mark.split()[1:2] != self.mark.split()[2:]):
+                raise Moved
+            self.offset, previous = page.next_offset(start), page.mark
+            self.mark = page.mark if self.offset == start + len(page.rows) else ""
+            if len(page.rows) > overlap or page.last:
+                yield _without_first(page) if overlap else page
+            if page.last:
+                return
+
+
+def _without_first(page: Page) -> Page:
+    """The page behind its first row; what it says of what follows stays."""
+    pagination = {**(page.metadata.get("pagination") or {}), "hasMore": not page.last}
+    return replace(page, rows=page.rows[1:], metadata={**page.metadata, "pagination": pagination})
+
+
 @dataclass(frozen=True)
 class Stretch:
-    """Some rows on their way into the table, and what can be said once they are there."""
+    """Some rows on their way into the table."""
 
-    page: Page
     rows: Sequence[Row]
     moments: Sequence[datetime | None]
     is_last: bool
     """Whether the API says that this is the end."""
-    place: datetime | None = None
-    """All rows before this time are delivered and none after it: the read can be interrupted here, to go on later."""
+    turn: int | None = None
+    """From which row on, its end included, no row is like one before it: rows that are alike have one time."""
 
 
-class TimeWalk:
-    """The rows of a window, each once. `by_offset`: times are not to lead through it.
+class Walk:
+    """The rows of a window from a place on, each once.
 
-    After the walk: `expected` rows by the API's count, of which `delivered` came.
+    `field`: the time of a row, if it has one. `by_offset`: times are not to lead through the window.
     """
 
     def __init__(
-        self, ask: Ask, field: str, window: Window, place: Place | None = None, *, by_offset: bool = False,
+        self, ask: Ask, field: str | None, window: Window, place: Place, *, by_offset: bool = False,
         has_key: bool = True,
     ) -> None:
         self._ask, self._field, self._window, self._has_key = ask, field, window, has_key
-        self._leads = not by_offset
-        self._after = place.after if place else window.start
-        self._resumed = place is not None
-        self.expected = place.expected if place else None
-        self.delivered = place.delivered if place else 0
+        self._leads = bool(field) and not by_offset
+        self.place = place
+        """Where the read stands behind the rows that came."""
+        self._forgotten = place.newest if place.offset and place.ordered else None
         self.heeded: bool | None = None
         """Whether the API heeds `startTime`; None: it was not put to the test."""
-        self.jumped = place is not None
-        """Whether the API was asked for later times than the start of the window."""
-        self.remaining: tuple[int, int] | None = None
-        """Of the last stretch of pages: rows that came, and rows that the API counted."""
 
     def __iter__(self) -> Iterator[Stretch]:
         """Raises `Moved` where offsets have become meaningless; then the window is to be read anew."""
-        jumps = 1 if self._resumed else 0
-        held: tuple[Page, list[Row], list[datetime | None]] | None = None
-        base_after, received, mark = self._after, 0, ""
+        return self._by_time() if self._leads and not self.place.offset else self._by_offset()
+
+    def discount(self, repeated: int) -> None:
+        """Takes note that of the last stretch so many rows had come before."""
+        place = self.place
+        self.place = replace(
+            place, delivered=place.delivered - repeated, received=max(0, place.received - repeated))
+
+    def _by_time(self) -> Iterator[Stretch]:
+        """As long as times lead on; what is left then by offset."""
+        held: tuple[Stretch, Place] | None = None
         while True:
-            page = next(self._ask(self._params(), 0, ""))
-            moments = [read_time(row.get(self._field)) for row in page.rows]
-            if self.expected is None:
-                self.expected = page.total
-            if held:
+            page = self._answer()
+            moments = self._moments(page)
+            if self.place.jumped:
                 self.heeded = self._is_heeded(page, moments)
-            if held and not self.heeded:
-                if jumps > 1:
+            if self.heeded is False:
+                if held is None:
                     raise Moved
-                self.jumped, self._after = False, base_after
-                yield replace(self._stretch(*held), is_last=False)
-                yield from self._by_offset(received, mark)
+                stretch, behind = held
+                self._forgotten = behind.newest
+                self.place = replace(behind, delivered=self.place.delivered + len(stretch.rows))
+                yield stretch
+                yield from self._by_offset()
                 return
-            fresh = [index for index, moment in enumerate(moments) if not jumps or self._is_due(moment)]
-            rows, moments = [page.rows[index] for index in fresh], [moments[index] for index in fresh]
-            turn = _turn(moments, self._after) if self._leads and not page.last and page.total is not None else None
+            due = [index for index, moment in enumerate(moments) if not self.place.jumped or self._is_due(moment)]
+            rows, moments = [page.rows[index] for index in due], [moments[index] for index in due]
+            behind = replace(
+                self.place, offset=len(page.rows), mark=page.mark, received=len(page.rows), counted=page.total)
+            turn = None if page.last or page.total is None else _turn(moments, self.place.after)
             if turn is None:
-                self.remaining = (len(page.rows), page.total) if page.total is not None else None
-                yield self._stretch(page, rows, moments)
+                self.place = replace(behind, delivered=self.place.delivered + len(rows))
+                yield Stretch(rows, moments, page.last, self._turn_by_offset(moments))
                 if not page.last:
-                    yield from self._by_offset(len(page.rows), page.mark)
+                    yield from self._by_offset()
                 return
-            cut = next(index for index, moment in enumerate(moments) if moment == turn)
-            if not jumps:
-                base_after, received, mark = self._after, len(page.rows), page.mark
-            held = page, rows[cut:], moments[cut:]
-            self._after, self.jumped, jumps = turn, True, jumps + 1
-            yield replace(self._stretch(page, rows[:cut], moments[:cut]), is_last=False, place=turn)
+            cut = moments.index(turn)
+            held = None if self.place.jumped else (
+                Stretch(rows[cut:], moments[cut:], is_last=False), replace(behind, newest=turn))
+            self.place = replace(
+                self.place, after=turn, newest=turn, jumped=True, delivered=self.place.delivered + cut)
+            yield Stretch(rows[:cut], moments[:cut], is_last=False, turn=cut)
 
-    def _by_offset(self, received: int, mark: str) -> Iterator[Stretch]:
-        """The rest of the window behind the rows received, page by page as the API has them."""
-        counted = self.remaining[1] if self.remaining else self.expected
-        for page in self._ask(self._params(), received, mark):
-            if page.total is not None and counted is not None and (
-                    page.total < counted or (page.total > counted and not self._has_key)):
+    def _answer(self) -> Page:
+        """The first page from the place on."""
+        page = self._ask(self._params(), 0, "")
+        if page is None:
+            raise TypeError("a first page has none before it")
+        if self.place.expected is None:
+            self.place = replace(self.place, expected=page.total)
+        return page
+
+    def _by_offset(self) -> Iterator[Stretch]:
+        """What is left of the window, page by page as the API has it."""
+        pages = OffsetPages(self._ask, self._params(), self.place.offset, self.place.mark)
+        for page in pages:
+            place, total = self.place, page.total
+            counted = place.expected if place.counted is None and not place.jumped else place.counted
+            if total is not None and counted is not None and (
+                    total < counted or (total > counted and not self._has_key)):
                 raise Moved
-            counted = page.total if page.total is not None else counted
-            received += len(page.rows)
-            self.remaining = (received, counted) if counted is not None else None
-            yield self._stretch(page, page.rows, [read_time(row.get(self._field)) for row in page.rows])
+            moments = self._moments(page)
+            turn = self._turn_by_offset(moments)
+            self.place = replace(
+                self.place, offset=pages.offset, mark=pages.mark, delivered=place.delivered + len(page.rows),
+                received=place.received + len(page.rows), counted=counted if total is None else total,
+                expected=total if place.expected is None else place.expected)
+            yield Stretch(page.rows, moments, page.last, turn)
 
-    def _params(self) -> dict[str, Any]:
-        return {"sort": self._field, "order": "asc", **replace(self._window, start=self._after).params}
+    def _turn_by_offset(self, moments: Sequence[datetime | None]) -> int | None:
+        """The first row of the latest time, if rows came in order until there.
+
+        Raises `Unordered` where that breaks off, and rows without a key may be like some that are forgotten.
+        """
+        known, forgotten = [moment for moment in moments if moment is not None], self._forgotten
+        self.place = replace(self.place, newest=max(filter(None, [*known, self.place.newest]), default=None))
+        if not moments or not self.place.ordered:
+            return None
+        if len(known) < len(moments) or known != sorted(known) or (forgotten is not None and known[0] < forgotten):
+            if forgotten is not None and not self._has_key:
+                raise Unordered
+            self.place = replace(self.place, ordered=False)
+            return None
+        self._forgotten = known[-1]
+        return known.index(known[-1]) if known[-1] != forgotten else None
+
+    def _params(self) -> Params:
+        order = {"sort": self._field, "order": "asc"} if self._field else {}
+        return {**order, **replace(self._window, start=self.place.after).params}
+
+    def _moments(self, page: Page) -> list[datetime | None]:
+        return [read_time(row.get(self._field)) if self._field else None for row in page.rows]
 
     def _is_due(self, moment: datetime | None) -> bool:
-        return moment is None or self._after is None or moment >= self._after
+        return moment is None or self.place.after is None or moment >= self.place.after
 
     def _is_heeded(self, page: Page, moments: Sequence[datetime | None]) -> bool:
         """Whether the API took `startTime`, as the rows show."""
-        earliest = min(filter(None, moments), default=None)
-        late_enough = earliest is None or self._after is None or earliest >= self._after - 2 * MARGIN
+        earliest, after = min(filter(None, moments), default=None), self.place.after
+        late_enough = earliest is None or after is None or earliest >= after - 2 * MARGIN
         return "startTime" in page.params and late_enough
-
-    def _stretch(self, page: Page, rows: Sequence[Row], moments: Sequence[datetime | None]) -> Stretch:
-        self.delivered += len(rows)
-        return Stretch(page, rows, moments, page.last)
 
 
 def _turn(moments: Sequence[datetime | None], after: datetime | None) -> datetime | None:

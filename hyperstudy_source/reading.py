@@ -5,18 +5,20 @@ Types with a cursor are read in windows of time, all others whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import dlt
 
 from hyperstudy_source.client import Client
-from hyperstudy_source.cursors import Cursors, Positions, is_bound, window
+from hyperstudy_source.cursors import Cursors, Positions, Window, is_bound, window
 from hyperstudy_source.data_types import DATA_TYPES, DataType
+from hyperstudy_source.fields import Row
 from hyperstudy_source.freshness import Freshness
-from hyperstudy_source.runs import Run
-from hyperstudy_source.scopes import READS, Scope, Scopes
+from hyperstudy_source.narrowing import RoomByRoom, can_be_narrowed
+from hyperstudy_source.runs import Reads, Run
+from hyperstudy_source.scopes import EVERYWHERE, READS, Scope, Scopes
 from hyperstudy_source.tables import TableRows, opening
 from hyperstudy_source.visits import Table, Visit
 from hyperstudy_source.window_visits import WindowVisit
@@ -68,12 +70,32 @@ class Reader:
                 Visit(table, scope).close("quiet")
             visited.add(scope)
 
-    def over(self, table: Table, scope: Scope, backfill: str = "") -> None:
-        """Takes note that a scope is read for this run, unless the run was stopped in the middle of it."""
-        if self.run.said(table.name, scope) == "complete":
+    def over(self, table: Table, visit: Visit, backfill: str = "") -> None:
+        """Takes note that a scope is read for this run, unless the next slice is to go on with it.
+
+        It is read again there where that may bring what is missing, and not here: of a row that comes twice in one
+        load package, dlt takes either version.
+        """
+        run, scope = self.run, visit.scope or EVERYWHERE
+        if visit.status == "complete":
             self._round().setdefault(_task(table, backfill), []).append(scope.cursor_key)
-        if not self.run.stopped:
-            self.run.visited.setdefault(table.name, set()).add(scope)
+        if run.stopped or visit.status == "stopped":
+            return
+        reads = run.reads[table.name, scope]
+        reads.made += 1
+        if run.is_sliced and self._reads_again(table, visit, reads):
+            run.unfinished = True
+        else:
+            run.visited.setdefault(table.name, set()).add(scope)
+
+    def _reads_again(self, table: Table, visit: Visit, reads: Reads) -> bool:
+        """Whether another read may bring what is missing: the same again, or room by room."""
+        if visit.again and reads.made < READS:
+            return True
+        if reads.room_by_room or visit.status != "incomplete" or not isinstance(visit, WindowVisit):
+            return False
+        reads.room_by_room = can_be_narrowed(table.data_type, visit.scope or EVERYWHERE)
+        return reads.room_by_room
 
     def _round(self) -> dict[str, list[str]]:
         """What was read since the last run that got to the end: several runs with few requests make one round.
@@ -106,37 +128,35 @@ class Reader:
         yield opening()
         backfill = f"{cursor.initial_value} to {cursor.end_value}" if is_bound(cursor) else ""
         for scope in self.due(table, backfill=backfill):
-            by_offset = False
-            for _ in range(READS):
-                visit = WindowVisit(table, scope, self._cursors(table, scope, cursor), by_offset=by_offset)
-                with visit:
-                    yield from visit.rows()
-                if not visit.again:
-                    break
-                by_offset = by_offset or visit.passed_over
-            if not visit.interrupted:
-                self.over(table, scope, backfill)
+            yield from self._window(table, scope, self._cursors(table, scope, cursor), backfill)
 
     def whole(self, data_type: DataType) -> Iterator[Any]:
         """The rows of a data type without a cursor, all of them in every scope."""
         table = self.table(data_type)
         yield opening()
+        everything = Window(None, None, bound=False)
         for scope in self.due(table):
-            for _ in range(READS):
-                with Visit(table, scope) as visit:
-                    for page in visit.pages(limit=self.page_size):
-                        yield visit.shaped(page.rows)
-                    visit.check_total()
-                if not visit.again:
-                    break
-            self.over(table, scope)
+            yield from self._window(table, scope, self._progress(table, scope, everything))
+
+    def _window(self, table: Table, scope: Scope, cursors: Cursors, backfill: str = "") -> Iterator[list[Row]]:
+        narrowed = self.run.reads[table.name, scope].room_by_room
+        visit = RoomByRoom(table, scope, cursors, self.scopes) if narrowed else WindowVisit(table, scope, cursors)
+        with visit:
+            yield from visit.rows()
+        self.over(table, visit, backfill)
 
     def _cursors(self, table: Table, scope: Scope, cursor: dlt.sources.incremental[datetime]) -> Cursors:
         positions: list[Positions] = [
             dlt.current.resource_state(name).setdefault("cursors", {}) for name in table.loaded]
         full, key = self.run.full, scope.cursor_key
         span = window(cursor, positions, key, self.freshness.open_since(table.loaded, scope), full=full)
-        return Cursors(span, positions, key, table.state.setdefault("places", {}), table.loaded, full)
+        return self._progress(table, scope, span, positions)
+
+    def _progress(
+        self, table: Table, scope: Scope, span: Window, positions: Sequence[Positions] = ()
+    ) -> Cursors:
+        places = table.state.setdefault("places", {})
+        return Cursors(span, positions, scope.cursor_key, places, table.loaded, self.run.full)
 
 
 def _task(table: Table, backfill: str) -> str:

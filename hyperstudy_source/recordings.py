@@ -32,7 +32,7 @@ class Listed:
     has_id: bool
 
 
-def listed(raw: Row) -> Listed:
+def link_in(raw: Row) -> Listed:
     """The link in a recording's row: `downloadUrl`, else `url`; and whether the row has an id."""
     link = next((raw[name] for name in ("downloadUrl", "url") if isinstance(raw.get(name), str) and raw[name]), None)
     return Listed(link, bool(raw.get("recordingId") or raw.get("egressId")))

@@ -13,7 +13,7 @@ import dlt
 from hyperstudy_source.data_types import DATA_TYPES, DataType
 from hyperstudy_source.fields import Row
 from hyperstudy_source.reading import Reader, selected
-from hyperstudy_source.scopes import READS, Scope
+from hyperstudy_source.scopes import Scope
 from hyperstudy_source.tables import opening
 from hyperstudy_source.values import digest
 from hyperstudy_source.visits import Visit
@@ -40,26 +40,23 @@ def rooms(reader: Reader, data_type: DataType) -> Iterator[Any]:
     task = replace(table, loaded=[*table.loaded, *variables])
     unread = [_missing(name) for name in variables]
     for scope in reader.due(task, unless=lambda scope: any(scope.experiment_id in each.values() for each in unread)):
-        for _ in range(READS):
-            found: list[Row] = []
-            with Visit(table, scope) as visit:
-                for page in visit.pages(limit=reader.page_size):
-                    rows = visit.shaped(page.rows)
+        visit, found = Visit(table, scope), list[Row]()
+        with visit:
+            for page in visit.pages(limit=reader.page_size):
+                rows = visit.shaped(page.rows)
+                found += _open_times(rows)
+                yield rows
+            if data_type.most_rows and visit.received >= data_type.most_rows:
+                for rows in _rooms_by_deployment(reader, visit, scope, data_type.most_rows):
                     found += _open_times(rows)
                     yield rows
-                if data_type.most_rows and visit.received >= data_type.most_rows:
-                    for rows in _rooms_by_deployment(reader, visit, scope, data_type.most_rows):
-                        found += _open_times(rows)
-                        yield rows
-                else:
-                    visit.check_total()
-                if scope.room_id is None:
-                    reader.freshness.note_rooms(scope.experiment_id, found)
-                for name in variables:
-                    reader.freshness.note_read(name, scope, visit.started)
-            if not visit.again:
-                break
-        reader.over(task, scope)
+            else:
+                visit.check_total()
+            if scope.room_id is None:
+                reader.freshness.note_rooms(scope.experiment_id, found)
+            for name in variables:
+                reader.freshness.note_read(name, scope, visit.started, reader.freshness.mark(scope))
+        reader.over(task, visit)
 
 
 def _rooms_by_deployment(reader: Reader, visit: Visit, scope: Scope, most: int) -> Iterator[list[Row]]:
@@ -94,7 +91,7 @@ def room_variables(reader: Reader, of_rooms: Sequence[Row]) -> Iterator[Any]:
     table = replace(reader.table(DATA_TYPES["variable_writes"]), loaded=names)
     seen = [dlt.current.resource_state(name).setdefault("seen", {}) for name in names]
     missing = [_missing(name) for name in names]
-    waiting = list(reader.run.waiting_for("room_variables", of_rooms))
+    waiting = [*reader.run.waiting_for("room_variables"), *of_rooms]
     due = [room for room in waiting
            if reader.run.full or any(marks.get(room["id"]) != digest(room) for marks in seen)]
     for rooms in missing:

@@ -20,7 +20,7 @@ from dlt.common import logger
 from hyperstudy_source.client import ATTEMPTS, Client
 from hyperstudy_source.completeness import SETTLED, LedgerRow
 from hyperstudy_source.errors import ApiError, Forbidden, QuotaReached, RateLimited, ServerFailed, Unreachable
-from hyperstudy_source.fields import Row
+from hyperstudy_source.manifest import FileTally
 from hyperstudy_source.scopes import Scope, Scopes
 from hyperstudy_source.targets import Target
 
@@ -28,6 +28,26 @@ FAILURES_IN_A_ROW = 3
 """Reads of a data type that fail one after the other before it is not asked for any more in a run; of different data
 types before nothing is."""
 EVERYTHING = "*"
+
+
+@dataclass
+class Reads:
+    """What a run knows of its reads of one data type in one scope."""
+
+    made: int = 0
+    """How many have ended with nothing but a doubt that another one may dispel."""
+    by_offset: bool = False
+    """Whether times do not lead to all rows."""
+    twins: Counter[str] | None = None
+    """The keys that rows have, where they are too many for dlt's state."""
+    rooms: set[str] = field(default_factory=set)
+    """The rooms that the rows of the last read name; the empty name stands for rows that name none."""
+    expected: int | None = None
+    """How many rows that read should have brought."""
+    doubts: Sequence[str] = ()
+    """Why it may not have brought all."""
+    room_by_room: bool = False
+    """Whether the next read is to ask for the rooms of the experiment, one by one."""
 
 
 @dataclass
@@ -71,6 +91,7 @@ class Run:
         """`table.column` of fields that the API has grown and that came for the first time."""
         self.ledger: dict[tuple[str, ...], LedgerRow] = {}
         """The newest row of each scope and data type."""
+        self.reads: defaultdict[tuple[str, Scope], Reads] = defaultdict(Reads)
         self.visited: dict[str, set[Scope]] = {}
         """By data type: scopes that are over for this run, however they ended."""
         self.stopped: QuotaReached | None = None
@@ -79,10 +100,8 @@ class Run:
         """Data types that the key may not read."""
         self.counts_all: dict[str, bool] = {}
         """By data type: whether `pagination.total` counts rows that were not asked for."""
-        self.file_counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        """By experiment: how many recordings ended with each status, files that are missing, and links minted."""
-        self.incomplete_files: dict[str, str] = {}
-        """Experiments of which some file is not there yet, and why."""
+        self.files: dict[str, FileTally] = {}
+        """By experiment: how the files of its recordings stand."""
         self.unfinished = False
         """Whether something is left for another slice."""
         self._refused: dict[str, str] = {}
@@ -90,7 +109,7 @@ class Run:
         self._failures: dict[str, int] = {}
         self._broken: set[str] = set()
         """Data types that failed since the API last served anything."""
-        self._waiting: dict[str, list[Row]] = {}
+        self._waiting: dict[str, list[Any]] = {}
         self._slice_began = 0
 
     def now(self) -> datetime:
@@ -99,7 +118,7 @@ class Run:
 
     def begin(self, state: object) -> None:
         """Is told dlt's state by every resource that starts: with another one, a run without slices begins anew."""
-        if self._state is not None and self._state is not state and self.slice_requests is None:
+        if self._state is not None and self._state is not state and not self.is_sliced:
             self.forget()
             if self.scopes:
                 self.scopes.forget()
@@ -126,14 +145,14 @@ class Run:
         return bool(over or self.stopped)
 
     @property
+    def is_sliced(self) -> bool:
+        """Whether another slice follows where something is left."""
+        return self.slice_requests is not None
+
+    @property
     def is_limited(self) -> bool:
         """Whether the run may have to stop before it has read everything."""
         return self.max_requests is not None or self.stop_on_quota
-
-    def said(self, data_type: str, scope: Scope) -> str | None:
-        """The status of a scope and data type in the ledger of this run."""
-        row = self.ledger.get((data_type, scope.experiment_id, scope.room_id or "", scope.participant_id or ""))
-        return row.status if row else None
 
     def record(self, row: LedgerRow, *, of_run: bool = False) -> None:
         """Takes a row of the ledger, which replaces an earlier one of the same scope and data type.
@@ -171,14 +190,14 @@ class Run:
         """Why a data type is not to be asked for any more in this run."""
         return self._refused.get(data_type) or self._refused.get(EVERYTHING)
 
-    def wait(self, name: str, rows: Sequence[Row]) -> None:
-        """Keeps rows for which the next slice is to ask."""
-        self._waiting.setdefault(name, []).extend(rows)
+    def wait(self, name: str, left: Sequence[Any]) -> None:
+        """Keeps what the next slice is to go on with."""
+        self._waiting.setdefault(name, []).extend(left)
         self.unfinished = True
 
-    def waiting_for(self, name: str, rows: Sequence[Row]) -> Sequence[Row]:
-        """The rows that an earlier slice left, and these."""
-        return [*self._waiting.pop(name, []), *rows]
+    def waiting_for(self, name: str) -> list[Any]:
+        """What earlier slices left."""
+        return self._waiting.pop(name, [])
 
     def written(self) -> list[dict[str, Any]]:
         """The rows of the ledger since the last call, for its table."""

@@ -6,7 +6,7 @@ The truth about who may see what is `GET /experiments` and, with an organisation
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
@@ -91,6 +91,7 @@ class Scopes:
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     _listed: list[Row] | None = field(default=None, repr=False)
     _scopes: list[Scope] | None = field(default=None, repr=False)
+    _rooms: dict[str, Set[str]] = field(default_factory=dict, repr=False)
 
     def __iter__(self) -> Iterator[Scope]:
         with self._lock:
@@ -102,6 +103,7 @@ class Scopes:
         """Lets the scopes be found anew."""
         with self._lock:
             self._listed = self._scopes = None
+            self._rooms.clear()
             self.doubts.clear()
 
     @property
@@ -167,18 +169,21 @@ class Scopes:
         if named and (not self.experiment_ids or named[0] in self.experiment_ids):
             return str(named[0])
         for experiment_id in self.experiment_ids or [str(row["id"]) for row in self.listed]:
-            if room_id in self._rooms_of(experiment_id):
+            if room_id in self.rooms_of(experiment_id):
                 return experiment_id
         raise SettingError(
             f"Room {room_id!r} is in no experiment that the key can read. Check the id, or name its experiment too.")
 
-    def _rooms_of(self, experiment_id: str) -> set[str]:
-        """Ids of an experiment's rooms; none where the key may not see them."""
-        pages = self.client.pages(f"/data/rooms/experiment/{quote(experiment_id, safe='')}", limit=ROOMS_PAGE)
-        try:
-            return {str(row.get("id")) for page in pages for row in page.rows}
-        except (Forbidden, NotFound):
-            return set()
+    def rooms_of(self, experiment_id: str) -> Set[str]:
+        """Ids of an experiment's rooms, asked for once; none where the key may not see them."""
+        with self._lock:
+            if experiment_id not in self._rooms:
+                pages = self.client.pages(f"/data/rooms/experiment/{quote(experiment_id, safe='')}", limit=ROOMS_PAGE)
+                try:
+                    self._rooms[experiment_id] = {str(row.get("id")) for page in pages for row in page.rows}
+                except (Forbidden, NotFound):
+                    self._rooms[experiment_id] = set()
+        return self._rooms[experiment_id]
 
 
 def listed_ids(option: str, value: str | Sequence[str] | None) -> tuple[str, ...]:

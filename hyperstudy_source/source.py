@@ -134,7 +134,7 @@ def _recording_files(
     if not (bucket_url or "").strip():
         return None
     target = run.target = Target(str(bucket_url).strip())
-    return RecordingFiles(client, target, names, recording_type=recording_type, threads=threads, now=run.now)
+    return RecordingFiles(client, target, names, recording_type=recording_type, threads=threads)
 
 
 def _resources(

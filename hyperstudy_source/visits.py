@@ -8,17 +8,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from types import TracebackType
 from typing import Any
 
-from hyperstudy_source.client import ANSWER_TIMEOUT, REPEATED_PAGES, Client
+from hyperstudy_source.client import ANSWER_TIMEOUT, Client
 from hyperstudy_source.completeness import LedgerRow, Status, status_of
 from hyperstudy_source.data_types import DataType
 from hyperstudy_source.envelope import Page
 from hyperstudy_source.errors import ApiError, HyperStudyError, KeyRejected, QuotaReached
 from hyperstudy_source.fields import Row
 from hyperstudy_source.freshness import Freshness
-from hyperstudy_source.paging import Moved
+from hyperstudy_source.paging import Moved, OffsetPages, Params
 from hyperstudy_source.runs import Run
 from hyperstudy_source.scopes import Scope, explained
 from hyperstudy_source.tables import TableRows
@@ -50,6 +51,11 @@ class Table:
         """Of the data type."""
         return self.data_type.name
 
+    @property
+    def timeout(self) -> float:
+        """How many s may lie between two bytes of an answer."""
+        return self.data_type.timeout or ANSWER_TIMEOUT
+
     def shaped(self, rows: Sequence[Row], scope: Scope | None, twins: Counter[str]) -> list[Row]:
         """Rows of the API as rows of the table."""
         shaped = self.rows.shape(rows, scope, twins)
@@ -65,10 +71,12 @@ class Visit:
     def __init__(self, table: Table, scope: Scope | None = None) -> None:
         self.table, self.scope, self.run = table, scope, table.run
         self.started = self.run.now()
+        self.status: Status | None = None
+        """How it ended; None: not yet."""
         self.again = False
         """Whether another read of the scope may bring what is missing."""
+        self._listed = table.freshness.mark(scope) if scope else None
         self._doubts: list[str] = []
-        self._closed = False
         self._pages = self._requests = self._received = self._left_out = self._distinct = 0
         self._expected: int | None = None
         self._totals: list[int] = []
@@ -91,8 +99,7 @@ class Visit:
             run.answered(name, error)
             self.close(status_of(error), str(explained(error, self.table.data_type, self.scope)))
         elif isinstance(error, Moved):
-            self.doubt("rows came or went while it was read", again=True)
-            self._forget_place()
+            self._has_moved(error)
             self.close("incomplete")
         elif error is None:
             run.answered(name)
@@ -101,65 +108,64 @@ class Visit:
             return False
         return True
 
-    def pages(self, params: dict[str, Any] | None = None, *, limit: int | None = None) -> Iterator[Page]:
+    def pages(self, params: Params | None = None, *, limit: int | None = None) -> Iterator[Page]:
         """The pages of the scope with only the rows that are in it."""
-        path, place = self._endpoint()
+        path, place = self.endpoint(self.scope)
         for page in self.at(path, {**place, **(params or {})}, limit=limit):
-            yield self._placed(page)
+            rows = self.in_scope(page.rows)
+            yield page if len(rows) == len(page.rows) else replace(page, rows=rows)
 
-    def at(
-        self, path: str, params: dict[str, Any] | None = None, *, limit: int | None = None, offset: int = 0,
-        previous: str = "",
-    ) -> Iterator[Page]:
-        """The pages of any endpoint, counted, with their doubts noted. Raises `ApiError` and `NotAsked`."""
+    def at(self, path: str, params: Params | None = None, *, limit: int | None = None) -> Iterator[Page]:
+        """The pages of any endpoint, counted, with their doubts noted. Raises `ApiError`, `NotAsked` and `Moved`."""
+        by_offset = OffsetPages(partial(self.page, path, limit), params or {}) if limit else None
+        for page in by_offset or self._answers(path, params):
+            self._received += len(page.rows)
+            yield page
+
+    def page(self, path: str, limit: int, params: Params, offset: int, mark: str) -> Page | None:
+        """The page at an offset, behind one with that mark; None if that was the last."""
+        return self._counted_page(self.table.client.pages(
+            path, params, timeout=self.table.timeout, limit=limit, offset=offset, previous=mark))
+
+    def endpoint(self, scope: Scope | None) -> tuple[str, dict[str, str]]:
+        """Path and parameters of a scope."""
+        if scope is None:
+            raise TypeError(f"{self.table.name} has no scope to read")
+        return scope.endpoint(self.table.data_type)
+
+    def in_scope(self, rows: list[Row]) -> list[Row]:
+        """The rows without those of a wider endpoint that are not in the scope."""
+        scope, data_type = self.scope, self.table.data_type
+        if scope is None:
+            return rows
+        if any(scope.cannot_place(data_type, row) for row in rows):
+            self.doubt("the API does not say in which room rows are; they are left out")
+        found = [row for row in rows if scope.holds(data_type, row)]
+        self._left_out += len(rows) - len(found)
+        return found
+
+    def _answers(self, path: str, params: Params | None) -> Iterator[Page]:
+        answers = self.table.client.pages(path, params, timeout=self.table.timeout)
+        while page := self._counted_page(answers):
+            yield page
+
+    def _counted_page(self, answers: Iterator[Page]) -> Page | None:
         if refusal := self.run.refusal(self.table.name):
             raise NotAsked(refusal)
-        client, before = self.table.client, self.table.client.request_count
-        pages = self._linked(path, params or {}, limit, offset, previous) if limit else self._answers(path, params)
-        while True:
-            try:
-                page = next(pages, None)
-            finally:
-                self._requests += client.request_count - before
-            if page is None:
-                return
-            self._pages += 1
-            self._received += len(page.rows)
-            self._totals += [page.total] if page.total is not None else []
-            for warning in page.warnings:
-                self.doubt(f"the API warns, rows may be missing: {warning}")
-            if page.stops_short:
-                self.doubt("the API says that there is more, and gives none")
-            yield page
-            before = client.request_count
-
-    def _answers(self, path: str, params: dict[str, Any] | None, **paging: Any) -> Iterator[Page]:
-        timeout = self.table.data_type.timeout or ANSWER_TIMEOUT
-        return self.table.client.pages(path, params, timeout=timeout, **paging)
-
-    def _linked(
-        self, path: str, params: dict[str, Any], limit: int, offset: int, previous: str
-    ) -> Iterator[Page]:
-        """Pages by offset. Each is asked for from the last row before it on, and comes without that row.
-
-        If it is another one, rows came or went, and the offsets of all that follows mean other rows: raises `Moved`.
-        Not for pages of one row, with which nothing would come.
-        """
-        overlap, repeats = int(bool(previous) and not previous.startswith("1 ")), 0
-        while True:
-            start = offset - overlap
-            page = next(self._answers(path, params, limit=limit, offset=start, previous=previous), None)
-            if page is None:
-                return
-            repeats = repeats + 1 if page.mark and page.mark == previous else 0
-            if repeats > REPEATED_PAGES or (overlap and page.mark.split()[1:2] != previous.split()[2:]):
-                raise Moved
-            if len(page.rows) > overlap or page.last:
-                yield _without_first(page) if overlap else page
-            if page.last:
-                return
-            offset, previous = page.next_offset(start), page.mark
-            overlap = int(len(page.rows) > 1 and offset == start + len(page.rows))
+        before = self.table.client.request_count
+        try:
+            page = next(answers, None)
+        finally:
+            self._requests += self.table.client.request_count - before
+        if page is None:
+            return None
+        self._pages += 1
+        self._totals += [page.total] if page.total is not None else []
+        for warning in page.warnings:
+            self.doubt(f"the API warns, rows may be missing: {warning}")
+        if page.stops_short:
+            self.doubt("the API says that there is more, and gives none")
+        return page
 
     def shaped(self, rows: Sequence[Row], scope: Scope | None = None) -> list[Row]:
         """Rows of the API as rows of the table, counted."""
@@ -205,9 +211,9 @@ class Visit:
 
     def close(self, status: Status, reason: str | None = None) -> None:
         """Ends the visit: writes its row in the ledger, and notes a complete read."""
-        if self._closed:
+        if self.status:
             return
-        self._closed = True
+        self.status = status
         if self.scope and status == "complete":
             self._note_read(self.scope)
         text = reason or "; ".join(self._doubts) or None
@@ -216,34 +222,13 @@ class Visit:
 
     def _note_read(self, scope: Scope) -> None:
         for name in self.table.loaded:
-            self.table.freshness.note_read(name, scope, self.started)
+            self.table.freshness.note_read(name, scope, self.started, self._listed)
 
     def _ledger_row(self, name: str, status: Status, reason: str | None) -> LedgerRow:
         return LedgerRow(
             name, self.scope, status, self.started, self.run.now(), self._expected, self._received, self._distinct,
             self._pages, self._requests, reason=reason)
 
-    def _forget_place(self) -> None:
-        """Lets the next read begin anew."""
-
-    def _endpoint(self) -> tuple[str, dict[str, str]]:
-        if self.scope is None:
-            raise TypeError(f"{self.table.name} has no scope to read")
-        return self.scope.endpoint(self.table.data_type)
-
-    def _placed(self, page: Page) -> Page:
-        """A page without the rows of a wider endpoint that are not in the scope."""
-        scope, data_type = self.scope, self.table.data_type
-        if scope is None:
-            return page
-        if any(scope.cannot_place(data_type, row) for row in page.rows):
-            self.doubt("the API does not say in which room rows are; they are left out")
-        rows = [row for row in page.rows if scope.holds(data_type, row)]
-        self._left_out += len(page.rows) - len(rows)
-        return page if len(rows) == len(page.rows) else replace(page, rows=rows)
-
-
-def _without_first(page: Page) -> Page:
-    """The page behind its first row; what it says of what follows stays."""
-    pagination = {**(page.metadata.get("pagination") or {}), "hasMore": not page.last}
-    return replace(page, rows=page.rows[1:], metadata={**page.metadata, "pagination": pagination})
+    def _has_moved(self, _: Moved) -> None:
+        """Takes note that what was read cannot be gone on with."""
+        self.doubt("rows came or went while it was read", again=True)

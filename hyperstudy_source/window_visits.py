@@ -1,130 +1,159 @@
-"""A visit of a window of time: it can be interrupted after each page, and moves the cursors when all has come."""
+"""A visit of a window of time: it can be interrupted after each page, and moves the cursors when all has come.
+
+A data type without a cursor has one window without bounds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from functools import partial
 
 from hyperstudy_source.completeness import LedgerRow, Status
 from hyperstudy_source.cursors import Cursors, Place
 from hyperstudy_source.envelope import Page
 from hyperstudy_source.fields import Row
-from hyperstudy_source.paging import TimeWalk
+from hyperstudy_source.paging import Moved, Params, Stretch, Unordered, Walk
 from hyperstudy_source.scopes import Scope
 from hyperstudy_source.visits import GOES_ON, Table, Visit
 
 NOTHING_IS_LATER = "9999-01-01T00:00:00.000Z"
 """A `startTime` for which there are no rows."""
+MOST_TWINS = 10_000
+"""Keys of rows that the state holds at most, to tell later rows from them where these come in no order of time."""
 
 
 class WindowVisit(Visit):
     """A read of a window of time. It can be interrupted after each page, and goes on there with the next slice."""
 
-    def __init__(self, table: Table, scope: Scope, cursors: Cursors, *, by_offset: bool = False) -> None:
+    def __init__(self, table: Table, scope: Scope, cursors: Cursors) -> None:
         super().__init__(table, scope)
-        self._cursors, self._window, self._by_offset = cursors, cursors.window, by_offset
+        self._cursors, self._window = cursors, cursors.window
+        self._reads = self.run.reads[table.name, scope]
+        self._rooms: set[str] = set()
         self._before = self._after = cursors.newest
-        self._place = cursors.place
-        self._newest: datetime | None = self._place.after if self._place else None
-        if self._place:
-            self.started = self._place.started
-            self._doubts += self._place.doubts
-        self.interrupted = False
-        """Whether the visit ended before its window did, to go on with the next slice."""
-        self.passed_over = False
-        """Whether rows are missing that have no time, or come in no order, so that only offsets find them."""
-        self._repeated = self._repeated_since = 0
-        """Rows that came before: in all, and since the API was last asked for later times."""
+        self._walk = self._walk_through(scope, self._begin())
 
     def rows(self) -> Iterator[list[Row]]:
         """The rows of the window, page by page. State moves before the rows that it covers are handed on."""
-        walk = TimeWalk(
-            self._ask, str(self.table.data_type.cursor), self._window, self._place,
-            by_offset=self._by_offset or bool(self.table.state.get("by_offset")),
-            has_key=bool(self.table.data_type.key))
-        for stretch in walk:
-            self._newest = max(filter(None, [self._newest, *stretch.moments]), default=None)
-            inside = [row for row, moment in zip(stretch.rows, stretch.moments, strict=True)
-                      if self._window.holds(moment)]
-            rows = self._counted(inside)
-            if stretch.place:
-                self._keep_place(walk, stretch.place)
+        for stretch in self._walk:
+            rows = self._counted(stretch, self._walk)
+            if stretch.is_last:
+                self._end()
+            else:
+                self._keep_place()
                 if self.run.slice_is_over:
-                    self.interrupted = self.run.unfinished = True
+                    self.run.unfinished = True
                     self.close("stopped", GOES_ON)
                     yield rows
                     return
-            if stretch.is_last:
-                self._settle(walk)
             yield rows
-        self._settle(walk)
+        self._end()
 
-    def _ask(self, params: dict[str, Any], offset: int, mark: str) -> Iterator[Page]:
-        path, place = self._endpoint()
-        return self.at(path, {**place, **params}, limit=self.table.page_size, offset=offset, previous=mark)
+    def _end(self) -> None:
+        if not self.status:
+            self._compare(self._walk)
+            self._reads.expected, self._reads.rooms, self._reads.doubts = self._expected, self._rooms, self._doubts
+            self._settle(self._walk.place.newest)
 
-    def _counted(self, rows: Sequence[Row]) -> list[Row]:
-        before = self.distinct
-        shaped = self.shaped(rows)
-        repeated = len(shaped) - (self.distinct - before)
-        self._repeated += repeated
-        self._repeated_since += repeated
+    def _begin(self) -> Place:
+        """Where an earlier slice or run has left off, or the start of the window."""
+        kept = self._cursors.place
+        twins = self._reads.twins if kept is None or kept.twins is None else kept.twins
+        if kept is None or twins is None:
+            start = self._window.start
+            return Place(self.started, self._listed, start, start, ordered=not self.table.state.get("unordered"))
+        self.started, self._listed = kept.started, kept.listed
+        self._doubts += kept.doubts
+        self._twins = Counter(twins)
+        self._rooms |= self._reads.rooms or {""}
+        return kept
+
+    def _walk_through(self, scope: Scope, place: Place) -> Walk:
+        data_type = self.table.data_type
+        by_offset = self._reads.by_offset or bool(self.table.state.get("by_offset") and not self.run.full)
+        return Walk(partial(self._page, *self.endpoint(scope)), data_type.cursor, self._window, place,
+                    by_offset=by_offset, has_key=bool(data_type.key))
+
+    def _page(self, path: str, place: Params, params: Params, offset: int, mark: str) -> Page | None:
+        return self.page(path, self.table.page_size, {**place, **params}, offset, mark)
+
+    def _counted(self, stretch: Stretch, walk: Walk, scope: Scope | None = None) -> list[Row]:
+        """The rows that belong to the window, as the table wants them."""
+        self._received += len(stretch.rows)
+        self._rooms.update(str(row.get("roomId") or "") for row in stretch.rows)
+        before = self._distinct
+        shaped = self.shaped(self._held(stretch, slice(None, stretch.turn)), scope)
+        if stretch.turn is not None:
+            self._forget_rows()
+            shaped += self.shaped(self._held(stretch, slice(stretch.turn, None)), scope)
+        walk.discount(len(shaped) - (self._distinct - before))
         return shaped
 
-    def _keep_place(self, walk: TimeWalk, after: datetime) -> None:
-        """Keeps that all rows before a time came, and forgets what they were: they do not come again."""
+    def _held(self, stretch: Stretch, part: slice) -> list[Row]:
+        rows = zip(stretch.rows[part], stretch.moments[part], strict=True)
+        return self.in_scope([row for row, moment in rows if self._window.holds(moment)])
+
+    def _forget_rows(self) -> None:
+        """Forgets the rows that came: none that is like them comes any more."""
         self._twins.clear()
-        if walk.heeded:
-            self._keys.clear()
-            self._repeated_since = 0
-        self._cursors.keep(Place(
-            self.started, self._window.start, after, walk.expected, walk.delivered, tuple(self._doubts)))
+        self._keys.clear()
 
-    def _forget_place(self) -> None:
-        self._cursors.drop_place()
+    def _keep_place(self) -> None:
+        self._reads.twins, self._reads.rooms = self._twins, self._rooms
+        twins = dict(self._twins) if len(self._twins) <= MOST_TWINS else None
+        self._cursors.keep(replace(self._walk.place, doubts=tuple(self._doubts), twins=twins))
 
-    def _settle(self, walk: TimeWalk) -> None:
-        """Compares what came with the API's counts, and moves the cursors if it is all."""
-        if self._closed:
-            return
-        if walk.heeded is False:
-            self.table.state["by_offset"] = True
-        self._compare(walk)
+    def _drop_place(self) -> None:
         self._cursors.drop_place()
+        self._reads.twins = None
+        if self._walk.heeded is not None:
+            self.table.state["by_offset"] = not self._walk.heeded
+
+    def _has_moved(self, moved: Moved) -> None:
+        super()._has_moved(moved)
+        if isinstance(moved, Unordered):
+            self.table.state["unordered"] = True
+        self._reads.rooms, self._reads.doubts = {""}, self._doubts
+        self._drop_place()
+
+    def _settle(self, newest: datetime | None) -> None:
+        """Moves the cursors, if all has come."""
+        self._drop_place()
         if not self._doubts:
-            self._after = self._cursors.move(self._newest, self.run.now())
+            self._after = self._cursors.move(newest, self.run.now())
         self.close("incomplete" if self._doubts else "complete")
 
-    def _compare(self, walk: TimeWalk) -> None:
-        """A count larger than what came means missing rows, unless the API counts those out of the window too.
+    def _compare(self, walk: Walk) -> None:
+        """Compares what came with the API's counts.
 
+        A larger one means that rows are missing, unless it counts those out of the window too.
         The first answer counted the rows of the window, the last one those that were left of it then.
         """
-        everything = self._window.start is None and self._window.end is None
-        self._expected = walk.expected
-        came, counted = walk.delivered - self._repeated, walk.expected or 0
-        left_came, left_counted = walk.remaining or (0, 0)
-        left_came -= self._repeated_since
-        if came < counted and (everything or not self._counts_all()):
-            self._miss(f"{came:,} of {counted:,} rows came", walk)
-        elif left_came < left_counted and ((everything and not walk.jumped) or not self._counts_all()):
-            self._miss(f"{left_came:,} of the last {left_counted:,} rows came", walk)
-        elif not everything and (came < counted or left_came < left_counted):
+        place, everything = walk.place, self._window.start is None and self._window.end is None
+        self._expected = place.expected
+        expected, counted = place.expected or 0, place.counted or 0
+        if place.delivered < expected and (everything or not self._counts_all()):
+            self._miss(f"{place.delivered:,} of {expected:,} rows came", walk)
+        elif place.received < counted and ((everything and not place.jumped) or not self._counts_all()):
+            self._miss(f"{place.received:,} of the last {counted:,} rows came", walk)
+        elif not everything and (place.delivered < expected or place.received < counted):
             self._expected = None
 
-    def _miss(self, reason: str, walk: TimeWalk) -> None:
-        self.passed_over = walk.jumped
+    def _miss(self, reason: str, walk: Walk) -> None:
+        """Takes note that rows are missing; ones without a time, or in no order, are found by offset only."""
+        self._reads.by_offset = self._reads.by_offset or walk.place.jumped
         self.doubt(reason, again=True)
 
     def _counts_all(self) -> bool:
         """Whether `total` counts rows out of the window too, as a window without any row shows. Asked once in a run."""
         known = self.run.counts_all
         if self.table.name not in known:
-            path, place = self._endpoint()
-            probe = next(self.at(path, {**place, "startTime": NOTHING_IS_LATER, "limit": 1}))
-            known[self.table.name] = not probe.rows and bool(probe.total)
+            path, place = self.endpoint(self.scope)
+            probe = self.page(path, 1, {**place, "startTime": NOTHING_IS_LATER}, 0, "")
+            known[self.table.name] = bool(probe and not probe.rows and probe.total)
         return known[self.table.name]
 
     def _note_read(self, scope: Scope) -> None:

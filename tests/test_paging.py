@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, Literal
@@ -13,7 +13,7 @@ import pytest
 from hyperstudy_source.cursors import Place, Window
 from hyperstudy_source.envelope import Page
 from hyperstudy_source.fields import Row
-from hyperstudy_source.paging import Moved, Stretch, TimeWalk
+from hyperstudy_source.paging import Moved, Stretch, Unordered, Walk
 from hyperstudy_source.values import read_time
 
 NOON = datetime(2024, 6, 15, 12, 0, tzinfo=timezone.utc)
@@ -53,14 +53,9 @@ class Api:
     asked: list[tuple[datetime | None, int]] = field(default_factory=list)
     """`startTime` and offset of every request."""
 
-    def ask(self, params: dict[str, Any], offset: int, _mark: str) -> Iterator[Page]:
+    def ask(self, params: dict[str, Any], offset: int, _mark: str) -> Page:
         assert (params["sort"], params["order"]) == ("timestamp", "asc")
-        while True:
-            page = self._page(params, offset)
-            yield page
-            if page.last:
-                return
-            offset = page.next_offset(offset)
+        return self._page(params, offset)
 
     def _page(self, params: dict[str, Any], offset: int) -> Page:
         start = read_time(params.get("startTime"))
@@ -92,8 +87,12 @@ class Api:
         return rows
 
 
-def walk(api: Api, window: Window = EVERYTHING, place: Place | None = None, **options: Any) -> TimeWalk:
-    return TimeWalk(api.ask, "timestamp", window, place, **options)
+def walk(api: Api, window: Window = EVERYTHING, place: Place | None = None, **options: Any) -> Walk:
+    return Walk(api.ask, "timestamp", window, place or beginning(window), **options)
+
+
+def beginning(window: Window) -> Place:
+    return Place(NOON, None, window.start, window.start)
 
 
 def names(stretches: Sequence[Stretch]) -> list[str]:
@@ -137,11 +136,11 @@ def test_every_row_comes_once(api: Api, window: Window) -> None:
         api = replace(api, rows=[each for each in api.rows if moment(each)], asked=[])
     walked = walk(replace(api, asked=[]), window)
     assert sorted(names(list(walked))) == sorted(each["id"] for each in api.rows)
-    assert walked.delivered == len(api.rows)
-    assert walked.expected == (None if api.total == "absent" else len(api.rows))
-    if walked.remaining:
-        came, counted = walked.remaining
-        assert came == counted or (api.total == "unfiltered" and walked.jumped)
+    place = walked.place
+    assert place.delivered == len(api.rows)
+    assert place.expected == (None if api.total == "absent" else len(api.rows))
+    if place.counted is not None:
+        assert place.received == place.counted or (api.total == "unfiltered" and place.jumped)
 
 
 def test_the_next_page_is_asked_for_from_the_time_of_the_last_row() -> None:
@@ -153,7 +152,7 @@ def test_the_next_page_is_asked_for_from_the_time_of_the_last_row() -> None:
 def test_without_a_total_to_compare_with_pages_are_read_by_offset() -> None:
     api = Api(rows_at(*range(6)), total="absent")
     read(api)
-    assert api.asked == [(None, 0), (None, 3)]
+    assert api.asked == [(None, 0), (None, 2), (None, 4)]
 
 
 def test_a_limit_that_the_api_lowers_between_two_requests_loses_nothing() -> None:
@@ -223,10 +222,14 @@ def test_offsets_mean_nothing_any_more_once_a_row_is_gone(gone: str, has_key: bo
         read(Api(rows_at(*range(7)), before={1: remove(gone)}), by_offset=True, has_key=has_key)
 
 
-@pytest.mark.parametrize("seconds", [-1, 9], ids=["before", "after"])
-def test_a_row_that_comes_while_offsets_are_read_repeats_one_at_worst(seconds: float) -> None:
-    api = Api(rows_at(*range(7)), before={1: insert("new", seconds)})
-    assert set(read(api, by_offset=True)) >= {"0", "1", "2", "3", "4", "5", "6"}
+def test_offsets_mean_nothing_any_more_once_a_row_has_come_before_them() -> None:
+    with pytest.raises(Moved):
+        read(Api(rows_at(*range(7)), before={1: insert("new", -1)}), by_offset=True)
+
+
+def test_a_row_that_comes_behind_the_offsets_is_read_too() -> None:
+    api = Api(rows_at(*range(7)), before={1: insert("new", 9)})
+    assert read(api, by_offset=True) == ["0", "1", "2", "3", "4", "5", "6", "new"]
 
 
 @pytest.mark.parametrize("seconds", [-1, 9], ids=["before", "after"])
@@ -240,8 +243,9 @@ def test_a_start_that_is_not_heeded_costs_one_request_and_the_rest_is_read_by_of
     api = Api(rows_at(*range(8)), start_time=bound)
     walked = walk(api)
     assert names(list(walked)) == [str(number) for number in range(8)]
-    assert [offset for _, offset in api.asked] == [0, 0, 3, 6]
-    assert (walked.heeded, walked.jumped, walked.remaining) == (False, False, (8, 8))
+    assert [offset for _, offset in api.asked] == [0, 0, 2, 4, 6]
+    assert walked.heeded is False
+    assert (walked.place.jumped, walked.place.received, walked.place.counted) == (False, 8, 8)
 
 
 @pytest.mark.parametrize(("api", "heeded"), [
@@ -260,83 +264,163 @@ def test_a_start_that_is_not_heeded_any_more_makes_the_window_be_read_anew(bound
     """What has come by then is not lost: it is before the place that the last stretch names."""
     api = Api(rows_at(*range(9)), before={when: lambda api: setattr(api, "start_time", bound)})
     stretches: list[Stretch] = []
+    walked = walk(api)
     with pytest.raises(Moved):
-        stretches.extend(walk(api))
-    place = stretches[-1].place
-    assert place is not None
-    assert names(stretches) == [str(number) for number in range(9) if at(number) < place]
+        stretches.extend(walked)
+    after = walked.place.after
+    assert after is not None
+    assert names(stretches) == [str(number) for number in range(9) if at(number) < after]
 
 
 def test_a_walk_by_offset_asks_for_no_later_times() -> None:
     api = Api(rows_at(*range(8)))
     walked = walk(api, by_offset=True)
     assert names(list(walked)) == [str(number) for number in range(8)]
-    assert [start for start, _ in api.asked] == [None] * 3
-    assert (walked.heeded, walked.jumped, walked.remaining) == (None, False, (8, 8))
+    assert api.asked == [(None, 0), (None, 2), (None, 4), (None, 6)]
+    assert (walked.heeded, walked.place.jumped) == (None, False)
+    assert (walked.place.received, walked.place.counted) == (8, 8)
 
 
 def test_a_window_keeps_its_end_while_its_start_moves_on() -> None:
     ends = []
     api = Api(rows_at(*range(5)))
 
-    def ask(params: dict[str, Any], offset: int, mark: str) -> Iterator[Page]:
+    def ask(params: dict[str, Any], offset: int, mark: str) -> Page:
         ends.append(read_time(params["endTime"]))
         return api.ask(params, offset, mark)
 
-    list(TimeWalk(ask, "timestamp", Window(at(0), at(9), bound=True)))
+    window = Window(at(0), at(9), bound=True)
+    list(Walk(ask, "timestamp", window, beginning(window)))
     assert ends == [at(9.001)] * 2
     assert [start for start, _ in api.asked] == [at(-0.001), at(2 - 0.001)]
 
 
-@pytest.mark.parametrize(("bound", "reshuffles"), [
-    ("inclusive", False), ("inclusive", True), ("exclusive", True), ("ignored", False), ("rejected", False),
-])
-def test_a_read_that_was_interrupted_goes_on_at_any_of_its_places(bound: Bound, reshuffles: bool) -> None:
-    """Rows may be repeated where offsets have to do, but none is lost."""
-    rows = rows_at(0, 1, 1, 2, 3, 3, 3, 4, 5, 6, 6, 7)
-    whole = walk(Api(list(rows), limit=5, start_time=bound, reshuffles=reshuffles))
+RESUMED: dict[str, Api] = {
+    **{name: each for name, each in EACH_ONCE.items() if name not in ("one_page", "no_rows", "one_row")},
+    "long": Api(rows_at(0, 1, 1, 2, 3, 3, 3, 4, 5, 6, 6, 7), limit=5),
+    "long_in_no_order_of_ties": Api(rows_at(0, 1, 1, 2, 3, 3, 3, 4, 5, 6, 6, 7), limit=5, reshuffles=True),
+    "long_rejected": Api(rows_at(0, 1, 1, 2, 3, 3, 3, 4, 5, 6, 6, 7), limit=5, start_time="rejected"),
+}
+
+
+@pytest.mark.parametrize("by_offset", [False, True], ids=["by_time", "by_offset"])
+@pytest.mark.parametrize("api", RESUMED.values(), ids=RESUMED)
+def test_a_read_that_was_interrupted_goes_on_at_any_of_its_places(api: Api, by_offset: bool) -> None:
+    """Where a time is tried first and not heeded, the window is to be read by offset, but nothing is lost."""
+    api = replace(api, reshuffles=api.reshuffles and not by_offset)
+    whole = walk(replace(api, asked=[]), by_offset=by_offset)
     before: list[str] = []
     stands = []
     for stretch in whole:
-        before += [each["id"] for each in stretch.rows]
-        if stretch.place:
-            stands.append((stretch.place, list(before), whole.expected, whole.delivered))
+        before += names([stretch])
+        stands += [(whole.place, list(before))] if not stretch.is_last else []
     assert stands
-    for after, came, expected, delivered in stands:
-        assert delivered == len(came)
-        place = Place(at(0), None, after, expected, delivered)
-        resumed = walk(Api(list(rows), limit=5, start_time=bound, reshuffles=reshuffles), place=place)
-        rest = names(list(resumed))
-        assert {*came, *rest} == {each["id"] for each in rows}
-        assert (resumed.expected, resumed.jumped) == (len(rows), True)
-        assert resumed.delivered >= len(rows)
-        if bound in ("inclusive", "exclusive"):
-            assert sorted([*came, *rest]) == sorted(each["id"] for each in rows)
+    for place, came in stands:
+        assert place.delivered == len(came)
+        resumed = walk(replace(api, asked=[]), place=place, by_offset=by_offset and bool(place.offset))
+        try:
+            rest = names(list(resumed))
+        except Moved:
+            assert resumed.heeded is False
+            continue
+        assert sorted([*came, *rest]) == sorted(each["id"] for each in api.rows)
+        assert resumed.place == whole.place
+
+
+@pytest.mark.parametrize("has_key", [True, False], ids=["keyed", "without_key"])
+@pytest.mark.parametrize("change", [remove("0"), insert("new", -1), remove("3"), insert("new", 2.5)],
+                         ids=["gone_before", "come_before", "gone_at", "come_just_before"])
+def test_a_read_by_offset_does_not_go_on_where_rows_came_or_went_meanwhile(
+    change: Callable[[Api], object], has_key: bool
+) -> None:
+    api = Api(rows_at(*range(9)), limit=4)
+    walked = walk(api, by_offset=True)
+    next(iter(walked))
+    change(api)
+    with pytest.raises(Moved):
+        list(walk(api, place=walked.place, by_offset=True, has_key=has_key))
+
+
+def test_rows_that_come_at_the_end_meanwhile_are_read_too_where_they_have_a_key() -> None:
+    api = Api(rows_at(*range(9)), limit=4)
+    walked = walk(api, by_offset=True)
+    came = names([next(iter(walked))])
+    insert("new", 99)(api)
+    assert [*came, *names(list(walk(api, place=walked.place, by_offset=True)))] == [*map(str, range(9)), "new"]
+    with pytest.raises(Moved):
+        list(walk(api, place=walked.place, by_offset=True, has_key=False))
 
 
 def test_a_place_has_all_rows_before_it_and_none_after() -> None:
     api = Api(rows_at(0, 1, 1, 2, 2, 2, 3, 4, 4, 5), limit=4, reshuffles=True)
     came: list[str] = []
     places = []
-    for stretch in walk(api):
+    walked = walk(api)
+    for stretch in walked:
         came += [each["id"] for each in stretch.rows]
-        if place := stretch.place:
-            places.append(place)
-            assert sorted(came) == sorted(each["id"] for each in api.rows if (moment(each) or place) < place)
+        if not stretch.is_last:
+            after = walked.place.after
+            assert after is not None
+            places.append(after)
+            assert sorted(came) == sorted(each["id"] for each in api.rows if (moment(each) or after) < after)
     assert places == sorted(set(places))
 
 
-def test_pages_by_offset_are_no_places_to_go_on_from() -> None:
-    api = Api(rows_at(*range(8)))
-    assert [stretch.place for stretch in walk(api, by_offset=True)] == [None] * 3
+@pytest.mark.parametrize("by_offset", [False, True], ids=["by_time", "by_offset"])
+@pytest.mark.parametrize("api", [*EACH_ONCE.values(), *RESUMED.values()])
+def test_no_row_behind_a_turn_is_like_one_before_it(api: Api, by_offset: bool) -> None:
+    """Rows that are alike have one time."""
+    api = replace(api, reshuffles=api.reshuffles and not by_offset)
+    before: set[datetime | None] = set()
+    for stretch in walk(replace(api, asked=[]), by_offset=by_offset):
+        turn = len(stretch.rows) if stretch.turn is None else stretch.turn
+        before |= set(stretch.moments[:turn])
+        if stretch.turn is not None:
+            assert not before & set(stretch.moments[turn:])
+            before = set()
+        assert not before & set(stretch.moments[turn:])
+        before |= set(stretch.moments[turn:])
+
+
+ORDERS: dict[str, list[float | None]] = {
+    "of_participants": [0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5], "once_more": [0, 1, 2, 0, 1, 2], "late": [0, 1, 2, 3, 2],
+    "without_a_time": [0, 1, 2, 3, None, None],
+}
+
+
+@pytest.mark.parametrize("times", ORDERS.values(), ids=ORDERS)
+def test_rows_without_a_key_in_no_order_are_read_with_all_of_them_in_mind(times: list[float | None]) -> None:
+    """Among those that are forgotten there may be one that a later one is like."""
+    api = Api(rows_at(*times), sort="ignored", limit=3)
+    with pytest.raises(Unordered):
+        read(api, by_offset=True, has_key=False)
+    place = replace(beginning(EVERYTHING), ordered=False)
+    stretches = list(walk(api, place=place, by_offset=True, has_key=False))
+    assert names(stretches) == [each["id"] for each in api.rows]
+    assert {stretch.turn for stretch in stretches} == {None}
+    assert read(api, by_offset=True, has_key=True) == [each["id"] for each in api.rows]
+
+
+def test_rows_without_a_time_of_their_own_are_read_by_offset() -> None:
+    api = Api(rows_at(*range(5)))
+    asked: list[dict[str, Any]] = []
+
+    def ask(params: dict[str, Any], offset: int, _mark: str) -> Page:
+        asked.append(params)
+        return api._page(params, offset)
+
+    walked = Walk(ask, None, EVERYTHING, replace(beginning(EVERYTHING), ordered=False))
+    assert names(list(walked)) == ["0", "1", "2", "3", "4"]
+    assert asked == [{}] * 2
+    assert walked.place.newest is None
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2, 0.5, 3, 4], [0, 1, 2, 3, 4, 5, 0.5]], ids=["soon", "late"])
 def test_rows_in_no_order_that_are_passed_over_are_missing_from_the_count(order: list[float]) -> None:
     """The first page is in order by chance; only offsets find the row that lies behind it."""
     walked = walk(Api(rows_at(*order), sort="ignored"))
-    assert len(names(list(walked))) == walked.delivered < (walked.expected or 0)
-    assert walked.jumped
+    assert len(names(list(walked))) == walked.place.delivered < (walked.place.expected or 0)
+    assert walked.place.jumped
     assert sorted(read(Api(rows_at(*order), sort="ignored"), by_offset=True)) == sorted(map(str, range(len(order))))
 
 
@@ -345,5 +429,5 @@ def test_rows_without_a_time_behind_others_are_missing_from_the_count() -> None:
     times = (0, 1, 2, 3, 4, None, None)
     walked = walk(Api(rows_at(*times)))
     assert names(list(walked)) == ["0", "1", "2", "3", "4"]
-    assert (walked.expected, walked.delivered, walked.jumped) == (7, 5, True)
+    assert (walked.place.expected, walked.place.delivered, walked.place.jumped) == (7, 5, True)
     assert read(Api(rows_at(*times)), by_offset=True) == ["0", "1", "2", "3", "4", "5", "6"]

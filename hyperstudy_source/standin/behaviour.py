@@ -126,6 +126,7 @@ class Behaviour:
         warnings: table name to the texts of `_warnings`.
         list_tells: the list of experiments says how many rooms and participants each has.
         left_out: table name to the number of rows that are missing from the end of every answer's selection.
+        rooms_are_whole: `warnings` and `left_out` are of answers for an experiment only.
         forbidden: (table name or `"*"`, experiment id) answered with 403.
         latency: seconds before every answer.
         minted_seconds: life of a link from the download endpoint; 0 for one that has expired when it comes.
@@ -161,6 +162,7 @@ class Behaviour:
     warnings: dict[str, list[str]] = field(default_factory=dict)
     list_tells: bool = True
     left_out: dict[str, int] = field(default_factory=dict)
+    rooms_are_whole: bool = False
     forbidden: set[tuple[str, str]] = field(default_factory=set)
     latency: float = 0.0
     minted_seconds: int = MINTED_SECONDS

@@ -110,7 +110,7 @@ def agent_decisions(asked: Asked, scope: str, scope_id: str) -> Answer:
         kept = [{name: row[name] for name in row if name not in DETAIL_FIELDS} for row in kept]
     runs = asked.study.of("agent_runs", _experiment_of(asked, table, scope, scope_id))
     kept += [{"_type": "run", **run} for run in runs if scope == "experiment" or run.room_id == scope_id]
-    metadata = asked.metadata("agentDecisions", scope, scope_id) | _warnings(asked, table)
+    metadata = asked.metadata("agentDecisions", scope, scope_id) | _warnings(asked, table, scope)
     if any(count > cap for count in per_room.values()):
         metadata["truncated"] = True
     return success(asked.one_or_list(kept), metadata)
@@ -122,7 +122,7 @@ def agent_runs(asked: Asked, experiment_id: str) -> Answer:
     table = TABLES["agent_runs"]
     asked.require(table.permission)
     rows = _scoped(asked, table, "experiment", experiment_id)
-    metadata = asked.metadata("agentRuns", "experiment", experiment_id) | _warnings(asked, table)
+    metadata = asked.metadata("agentRuns", "experiment", experiment_id) | _warnings(asked, table, "experiment")
     return success(asked.one_or_list(rows), metadata)
 
 
@@ -166,7 +166,7 @@ def _page(asked: Asked, path: str, scope: str, scope_id: str) -> Answer:
         "enriched": True,
         "version": "3.0.0",
     }
-    return success(asked.one_or_list(served), metadata | _warnings(asked, table))
+    return success(asked.one_or_list(served), metadata | _warnings(asked, table, scope))
 
 
 def _selected(asked: Asked, table: Table, scope: str, scope_id: str, every: list[Row]) -> list[Row]:
@@ -177,6 +177,8 @@ def _selected(asked: Asked, table: Table, scope: str, scope_id: str, every: list
         rows = with_shuffled_ties(rows, table, asked.earlier)
     if table.name == "rooms":
         rows = rows[: asked.behaviour.room_cap]
+    if asked.behaviour.rooms_are_whole and scope != "experiment":
+        return rows
     return rows[: len(rows) - min(len(rows), asked.behaviour.left_out.get(table.name, 0))]
 
 
@@ -245,6 +247,8 @@ def _started_at(asked: Asked, table: Table, scope: str, scope_id: str) -> str | 
     return min((str(room["startTime"]) for room in rooms if room.get("startTime")), default=None)
 
 
-def _warnings(asked: Asked, table: Table) -> dict[str, Any]:
+def _warnings(asked: Asked, table: Table, scope: str) -> dict[str, Any]:
     texts = asked.behaviour.warnings.get(table.name)
+    if asked.behaviour.rooms_are_whole and scope != "experiment":
+        texts = None
     return {"_warnings": texts} if texts else {}
