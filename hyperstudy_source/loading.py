@@ -8,15 +8,19 @@ would get its rows twice.
 from __future__ import annotations
 
 import difflib
+import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import dlt
 from dlt.common.configuration.exceptions import ConfigurationException
 from dlt.common.destination.exceptions import DestinationException
 from dlt.common.exceptions import DltException
+from dlt.common.pipeline import LoadInfo
+from dlt.common.storages import PackageStorage
 from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.extract import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
@@ -141,10 +145,18 @@ def _run_slices(pipeline: dlt.Pipeline, run: Run, source: DltSource, next_source
     """Runs the pipeline until nothing is left, or nothing more may be asked for."""
     while True:
         run.begin_slice()
-        pipeline.run(source)
+        _delete_loaded_files(pipeline, pipeline.run(source))
         if run.stopped or not run.unfinished:
             return
         source = next_source()
+
+
+def _delete_loaded_files(pipeline: dlt.Pipeline, info: LoadInfo) -> None:
+    """Deletes what dlt keeps of a slice that is in the destination: a long run would hold all of its data twice."""
+    for load_id in info.loads_ids:
+        package = pipeline.get_load_package_info(load_id)
+        if package.state == "loaded":
+            shutil.rmtree(Path(package.package_path, PackageStorage.COMPLETED_JOBS_FOLDER), ignore_errors=True)
 
 
 def known_data_types(names: Iterable[str] | None) -> list[str]:

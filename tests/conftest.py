@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +16,9 @@ from hyperstudy_source.standin import Behaviour, StandIn, Study, demo_study
 
 OURS = ("HYPERSTUDY_", "DLT_", "SOURCES__", "DESTINATION__", "CREDENTIALS", "PIPELINES__", "RUNTIME__", "EXTRACT__",
         "NORMALIZE__", "LOAD__", "SCHEMA__", "DATA_WRITER__", "AWS_", "GOOGLE_", "STORAGE_EMULATOR_HOST")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell has it so for what runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

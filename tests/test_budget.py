@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from truth import FakeTime
 
 from hyperstudy_source.budget import LONGEST_HOLD, Budget, endpoint_of
 from hyperstudy_source.client import Client
@@ -31,26 +32,9 @@ NOON = datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc).timestamp()
 EVENTS, CHAT = "/data/events/experiment/exp_1", "/data/chat/experiment/exp_1"
 
 
-class Time:
-    """A clock that only sleeping moves, for many threads."""
-
-    def __init__(self) -> None:
-        self.now = NOON
-        self.slept: list[float] = []
-        self._lock = threading.Lock()
-
-    def clock(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        with self._lock:
-            self.slept.append(seconds)
-            self.now += seconds
-
-
 @pytest.fixture
-def time() -> Time:
-    return Time()
+def time() -> FakeTime:
+    return FakeTime(NOON)
 
 
 @pytest.fixture
@@ -69,7 +53,7 @@ def said() -> list[str]:
 
 
 @pytest.fixture
-def budget_of(time: Time, said: list[str]) -> Callable[..., Budget]:
+def budget_of(time: FakeTime, said: list[str]) -> Callable[..., Budget]:
     """A budget of a run of its own, that counts for a key unless it is None: `budget_of(per_minute, per_hour, ...)`."""
     def make(
         per_minute: int | None = 100, per_hour: int | None = 1000, key: str | None = DEMO_KEY, url: str = URL,
@@ -114,7 +98,7 @@ def test_every_data_type_has_one_endpoint_whatever_is_asked_for(data_type: Any) 
 
 @pytest.mark.parametrize(("limits", "period"), [((5, None), MINUTE), ((None, 5), HOUR)], ids=["minute", "hour"])
 def test_no_window_holds_more_than_the_limit_however_many_threads_send(
-    limits: tuple[int, int], period: float, time: Time, budget_of: Callable[..., Budget],
+    limits: tuple[int, int], period: float, time: FakeTime, budget_of: Callable[..., Budget],
 ) -> None:
     budget = budget_of(*limits)
     sent: list[float] = []
@@ -129,7 +113,7 @@ def test_no_window_holds_more_than_the_limit_however_many_threads_send(
     assert most_in_a_window(sent, period) == 5
 
 
-def test_a_slot_is_free_as_soon_as_its_window_is_over(time: Time, budget_of: Callable[..., Budget]) -> None:
+def test_a_slot_is_free_as_soon_as_its_window_is_over(time: FakeTime, budget_of: Callable[..., Budget]) -> None:
     budget = budget_of(2, None)
     send(budget, EVENTS)
     time.now += 20
@@ -137,7 +121,7 @@ def test_a_slot_is_free_as_soon_as_its_window_is_over(time: Time, budget_of: Cal
     assert time.slept == [40, 20]
 
 
-def test_a_request_counts_from_its_answer_on(time: Time, budget_of: Callable[..., Budget]) -> None:
+def test_a_request_counts_from_its_answer_on(time: FakeTime, budget_of: Callable[..., Budget]) -> None:
     budget = budget_of(1, None)
     with budget.request(EVENTS):
         time.now += 30
@@ -176,7 +160,7 @@ def test_two_processes_with_one_key_stay_within_the_limits_together(
     assert most_in_a_window(times, period) == 5
 
 
-def test_a_run_knows_what_earlier_runs_have_spent(time: Time, budget_of: Callable[..., Budget]) -> None:
+def test_a_run_knows_what_earlier_runs_have_spent(time: FakeTime, budget_of: Callable[..., Budget]) -> None:
     first, second = budget_of(), budget_of()
     send(first, EVENTS, CHAT, CHAT)
     time.now += 1000
@@ -190,7 +174,7 @@ def test_a_run_knows_what_earlier_runs_have_spent(time: Time, budget_of: Callabl
 @pytest.mark.parametrize(("url", "key"), [(URL, OTHER_KEY), ("https://dev.hyperstudy.io/api/v3", DEMO_KEY)],
                          ids=["another_key", "another_host"])
 def test_what_the_api_counts_apart_is_counted_apart(
-    url: str, key: str, time: Time, budget_of: Callable[..., Budget],
+    url: str, key: str, time: FakeTime, budget_of: Callable[..., Budget],
 ) -> None:
     send(budget_of(1, 1), EVENTS)
     other = budget_of(1, 1, url=url, key=key)
@@ -224,7 +208,7 @@ def date_in(seconds: float) -> str:
     (None, EVENTS, 1), (None, CHAT, 0),
 ], ids=["seconds", "other_endpoint", "minutes", "minutes_for_all", "date", "none", "none_other_endpoint"])
 def test_what_a_429_asks_for_holds_for_other_runs_with_the_key(
-    header: str | None, path: str, seconds: float, api: StandIn, time: Time, budget_of: Callable[..., Budget],
+    header: str | None, path: str, seconds: float, api: StandIn, time: FakeTime, budget_of: Callable[..., Budget],
 ) -> None:
     header = date_in(seconds) if header == "date" else header
     api.behaviour.faults = [Fault("/data/events", "rate_limit", retry_after=header)]
@@ -236,7 +220,7 @@ def test_what_a_429_asks_for_holds_for_other_runs_with_the_key(
     assert [request.status for request in api.requests] == [429, 200]
 
 
-def test_a_429_rules_over_the_own_count(api: StandIn, time: Time, budget_of: Callable[..., Budget]) -> None:
+def test_a_429_rules_over_the_own_count(api: StandIn, time: FakeTime, budget_of: Callable[..., Budget]) -> None:
     client = client_of(api, budget_of, 1, 1000)
     client.get(EVENTS)
     api.behaviour.faults = [Fault("/data/chat", "rate_limit", retry_after="1800")]
@@ -246,7 +230,7 @@ def test_a_429_rules_over_the_own_count(api: StandIn, time: Time, budget_of: Cal
     assert sum(time.slept) == 1800
 
 
-def test_of_two_429s_the_longer_wait_holds(time: Time, budget_of: Callable[..., Budget]) -> None:
+def test_of_two_429s_the_longer_wait_holds(time: FakeTime, budget_of: Callable[..., Budget]) -> None:
     budget = budget_of()
     for seconds in (50, 20):
         budget.hold(EVENTS, seconds)
@@ -255,7 +239,7 @@ def test_of_two_429s_the_longer_wait_holds(time: Time, budget_of: Callable[..., 
 
 
 def test_a_429_holds_other_runs_back_for_two_hours_at_most(
-    api: StandIn, time: Time, budget_of: Callable[..., Budget],
+    api: StandIn, time: FakeTime, budget_of: Callable[..., Budget],
 ) -> None:
     api.behaviour.faults = [Fault("/data", "rate_limit", retry_after="99999999")]
     with pytest.raises(RateLimited):
@@ -266,7 +250,7 @@ def test_a_429_holds_other_runs_back_for_two_hours_at_most(
 
 @pytest.mark.parametrize("seconds_back", [30, 3600, 365 * 24 * 3600])
 def test_a_clock_that_is_set_back_costs_one_window_at_most(
-    seconds_back: float, time: Time, budget_of: Callable[..., Budget],
+    seconds_back: float, time: FakeTime, budget_of: Callable[..., Budget],
 ) -> None:
     budget = budget_of(2, 4)
     send(budget, EVENTS, EVENTS)
@@ -288,7 +272,7 @@ def test_a_clock_that_stands_still_stops_no_run(sleep: Any, budget_of: Callable[
 
 
 def test_waiting_is_said_at_least_once_a_minute_with_its_end(
-    time: Time, said: list[str], budget_of: Callable[..., Budget],
+    time: FakeTime, said: list[str], budget_of: Callable[..., Budget],
 ) -> None:
     moments: list[float] = []
 
@@ -317,7 +301,7 @@ def test_waiting_for_a_429_is_said_too(
 
 
 def test_threads_that_wait_for_the_same_say_it_once(
-    time: Time, said: list[str], budget_of: Callable[..., Budget],
+    time: FakeTime, said: list[str], budget_of: Callable[..., Budget],
 ) -> None:
     together = threading.Barrier(4)
 
@@ -344,7 +328,7 @@ def test_a_run_sends_no_more_than_max_requests(faults: int, api: StandIn, budget
 
 
 def test_a_run_that_stops_on_quota_stops_when_the_hour_is_used_up(
-    api: StandIn, time: Time, budget_of: Callable[..., Budget],
+    api: StandIn, time: FakeTime, budget_of: Callable[..., Budget],
 ) -> None:
     client = client_of(api, budget_of, 1, 2, stop_on_quota=True)
     client.get(EVENTS)
@@ -359,7 +343,7 @@ def test_a_run_that_stops_on_quota_stops_when_the_hour_is_used_up(
 
 @pytest.mark.parametrize(("header", "stops"), [("60", False), ("61", True), ("99999999", True)])
 def test_a_run_that_stops_on_quota_stops_when_a_429_asks_for_more_than_a_minute(
-    header: str, stops: bool, api: StandIn, time: Time, budget_of: Callable[..., Budget],
+    header: str, stops: bool, api: StandIn, time: FakeTime, budget_of: Callable[..., Budget],
 ) -> None:
     api.behaviour.faults = [Fault("/data", "rate_limit", retry_after=header)]
     client = client_of(api, budget_of, stop_on_quota=True)
@@ -400,7 +384,7 @@ def unwritable(file: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [damaged, in_the_way, of_another_kind, unwritable])
 def test_without_a_file_a_run_counts_for_itself_and_warns_once(
-    spoil: Callable[[Path], None], time: Time, said: list[str], budget_of: Callable[..., Budget],
+    spoil: Callable[[Path], None], time: FakeTime, said: list[str], budget_of: Callable[..., Budget],
 ) -> None:
     spoil(shared_file(URL, DEMO_KEY))
     budget = budget_of(None, 3)
@@ -422,7 +406,7 @@ def test_a_file_that_fails_on_the_way_does_not_stop_the_run(said: list[str], bud
     assert (budget.spent, len(said)) == (3, 1)
 
 
-def test_what_is_old_is_forgotten(time: Time, budget_of: Callable[..., Budget]) -> None:
+def test_what_is_old_is_forgotten(time: FakeTime, budget_of: Callable[..., Budget]) -> None:
     budget, unused, recent = budget_of(), shared_file(URL, OTHER_KEY), shared_file(URL, OTHER_KEY + "2")
     unused.parent.mkdir(parents=True)
     for file in (unused, Path(f"{unused}-wal"), recent, Path(f"{recent}-wal")):
@@ -445,7 +429,7 @@ def test_a_limit_that_lets_nothing_through_is_a_wrong_setting(name: str) -> None
         Budget(**options)
 
 
-def test_a_client_without_a_budget_keeps_the_documented_limits(time: Time, api: StandIn) -> None:
+def test_a_client_without_a_budget_keeps_the_documented_limits(time: FakeTime, api: StandIn) -> None:
     for _ in range(2):
         client = Client(DEMO_KEY, api.base_url, clock=time.clock, sleep=time.sleep)
         for _ in range(60):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timezone
 from email.utils import format_datetime
@@ -18,6 +19,7 @@ from truth import FakeTime, contents, marks, query, statuses, sync, true_marks
 from hyperstudy_source.loading import COMPLETE, STOPPED
 from hyperstudy_source.standin import Behaviour, Fault, Link, StandIn, Study, demo_study
 from hyperstudy_source.standin.requests_seen import Request
+from hyperstudy_source.window_visits import MOST_TWINS
 
 Serve = Callable[..., StandIn]
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc).timestamp()
@@ -27,9 +29,10 @@ DEEP = ("events", "sync", "eyetracking")
 Contents = dict[str, list[str]]
 
 
-def deep_study(rows: int = 60) -> Study:
-    study = small_study("exp_1", "exp_2")
-    for experiment in ("exp_1", "exp_2"):
+def deep_study(rows: int = 60, *experiments: str) -> Study:
+    experiments = experiments or ("exp_1", "exp_2")
+    study = small_study(*experiments)
+    for experiment in experiments:
         for number in range(rows):
             for table in DEEP:
                 mark = f"{number // 2 if table == 'sync' else number}"
@@ -70,18 +73,71 @@ def test_as_few_as_five_requests_reach_the_whole(
     behaviour: Behaviour, serve: Serve, pipeline: dlt.Pipeline
 ) -> None:
     """Though the rooms are open, so that what was read would be due again with every run."""
-    study = deep_study(24)
+    study = deep_study(16, "exp_1")
     time = FakeTime(datetime(2024, 6, 10, 12, tzinfo=timezone.utc).timestamp())
     api = serve(study, behaviour, clock=time.clock)
     names = (*DEEP, "rooms", "participants", "components")
     for _ in range(20):
-        report = sync(pipeline, api, *names, max_requests=5, page_size=8, time=time)
+        report = sync(pipeline, api, *names, max_requests=5, page_size=5, time=time)
         if report.exit_status != STOPPED:
             break
     assert report.exit_status == COMPLETE
     for table in DEEP:
         assert marks(pipeline, table) == true_marks(study, table)
-    assert query(pipeline, "SELECT count(*) FROM participants") == [(2,)]
+    assert query(pipeline, "SELECT count(*) FROM participants") == [(1,)]
+
+
+@pytest.mark.parametrize("shuffled", [False, True], ids=["ordered", "shuffled"])
+def test_rows_that_are_alike_stay_apart_wherever_a_read_by_offset_is_interrupted(
+    shuffled: bool, serve: Serve, pipeline: dlt.Pipeline
+) -> None:
+    """Twins that lie in different runs, and pages that come in no order of time."""
+    study = deep_study(40, "exp_1")
+    if shuffled:
+        random.Random(1).shuffle(study.of("sync", "exp_1"))
+    api = serve(study, Behaviour(start_time="ignored", sort="ignored"))
+    for _ in range(9):
+        report = sync(pipeline, api, "sync", max_requests=6, page_size=6)
+        if report.exit_status != STOPPED:
+            break
+    assert report.exit_status == COMPLETE
+    assert marks(pipeline, "sync") == true_marks(study, "sync")
+
+
+def test_types_that_are_read_whole_go_on_where_they_were_interrupted(serve: Serve, pipeline: dlt.Pipeline) -> None:
+    study = small_study("exp_1")
+    for number in range(30):
+        add(study, "components", {"componentId": f"c{number // 2}", "mark": f"{number // 2}", "completed": True})
+        study.add("participants", {"id": f"p{number}", "roomId": "room_1", "mark": f"{number}"},
+                  experiment_id="exp_1", room_id="room_1", participant_id=f"p{number}")
+    study.rows["participants"]["exp_1"] = [row for row in study.of("participants", "exp_1") if "mark" in row]
+    api = serve(study)
+    for _ in range(9):
+        report = sync(pipeline, api, "components", "participants", max_requests=5, page_size=5)
+        if report.exit_status != STOPPED:
+            break
+    assert report.exit_status == COMPLETE
+    for table in ("components", "participants"):
+        assert marks(pipeline, table) == true_marks(study, table)
+        assert len(api.seen(f"/data/{table}")) <= 30 / 4 + 3
+
+
+def test_more_rows_in_no_order_than_the_state_may_hold_are_read_in_slices_of_one_run(
+    serve: Serve, pipeline: dlt.Pipeline
+) -> None:
+    """What tells them apart is kept in memory; a run that is stopped there begins that scope anew."""
+    study, rows = small_study("exp_1"), MOST_TWINS + 3000
+    for number in range(rows):
+        told = number // 2 if number < 1000 else number
+        add(study, "sync", {"mark": f"{told}", "timestamp": at(told)})
+    random.Random(1).shuffle(study.of("sync", "exp_1"))
+    study.frozen = True
+    api = serve(study, Behaviour(start_time="ignored", sort="ignored"))
+    assert sync(pipeline, api, "sync", max_requests=13, page_size=1000).exit_status == STOPPED
+    report = sync(pipeline, api, "sync", page_size=1000, slice_requests=5)
+    assert report.exit_status == COMPLETE
+    assert query(pipeline, "SELECT count(*) FROM _dlt_loads")[0][0] >= 4
+    assert marks(pipeline, "sync") == true_marks(study, "sync")
 
 
 def test_a_backfill_with_few_requests_reaches_its_end(serve: Serve, pipeline: dlt.Pipeline) -> None:
@@ -186,6 +242,13 @@ def test_small_slices_end_with_the_tables_of_an_unbroken_run(
     assert all(rows for _, rows in packages)
     assert query(pipeline, "SELECT count(DISTINCT run_id), count(*) - count(DISTINCT row_key) FROM sync_ledger") == [
         (1, 0)]
+
+
+def test_no_slice_leaves_its_files_on_the_disk(serve: Serve, pipeline: dlt.Pipeline, tmp_path: Path) -> None:
+    sync(pipeline, serve(deep_study(48)), *DEEP, page_size=8, slice_requests=15)
+    assert len(query(pipeline, "SELECT * FROM _dlt_loads")) >= 3
+    held = [path for path in (tmp_path / "pipelines").rglob("*") if path.suffix in (".parquet", ".gz", ".jsonl")]
+    assert held == []
 
 
 @pytest.mark.parametrize("window", [{}, {"start_time": at(0), "end_time": at(99999)}], ids=["all", "backfill"])

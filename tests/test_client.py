@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import responses
+from truth import FakeTime
 
 from hyperstudy_source.client import ATTEMPTS, LONGEST_BACKOFF, MAX_REDIRECTS, RATE_LIMIT_PATIENCE, Client
 from hyperstudy_source.errors import (
@@ -41,21 +42,9 @@ FAULTS: dict[str, tuple[dict[str, Any], type[ApiError]]] = {
 }
 
 
-class Time:
-    """A clock that only sleeping moves."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.slept: list[float] = []
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
-
-
 @pytest.fixture
-def time() -> Time:
-    return Time()
+def time() -> FakeTime:
+    return FakeTime(1000.0)
 
 
 @pytest.fixture
@@ -69,13 +58,13 @@ def study() -> Study:
 
 
 @pytest.fixture
-def ask(api: StandIn, time: Time) -> Client:
+def ask(api: StandIn, time: FakeTime) -> Client:
     """A client of the stand-in that does not wait."""
-    return Client(DEMO_KEY, api.base_url, clock=lambda: time.now, sleep=time.sleep)
+    return Client(DEMO_KEY, api.base_url, clock=time.clock, sleep=time.sleep)
 
 
-def mocked_client(time: Time) -> Client:
-    return Client(DEMO_KEY, MOCKED, clock=lambda: time.now, sleep=time.sleep)
+def mocked_client(time: FakeTime) -> Client:
+    return Client(DEMO_KEY, MOCKED, clock=time.clock, sleep=time.sleep)
 
 
 def ids(client: Client, path: str = EVENTS, limit: int | None = 2, **params: Any) -> list[str]:
@@ -114,7 +103,7 @@ def test_no_text_of_a_client_holds_the_key(ask: Client) -> None:
 
 @responses.activate
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500])
-def test_an_error_does_not_repeat_the_key_that_the_api_repeats(status: int, time: Time) -> None:
+def test_an_error_does_not_repeat_the_key_that_the_api_repeats(status: int, time: FakeTime) -> None:
     error = {"code": "SOME", "message": f"No access with {DEMO_KEY} (key={DEMO_KEY})"}
     responses.get(MOCKED + "/experiments", json={"status": "error", "error": error}, status=status)
     with pytest.raises(ApiError, match="No access") as raised:
@@ -129,7 +118,7 @@ def test_an_error_does_not_repeat_the_key_that_the_api_repeats(status: int, time
     (403, "FORBIDDEN", Forbidden), (404, "NOT_FOUND", NotFound),
 ], ids=["400", "401", "403", "404"])
 def test_what_asking_again_does_not_mend_is_one_request(
-    status: int, code: str, kind: type[ApiError], in_200: bool, time: Time,
+    status: int, code: str, kind: type[ApiError], in_200: bool, time: FakeTime,
 ) -> None:
     body = {"status": "error", "error": {"code": code, "message": "No"}}
     responses.get(MOCKED + "/experiments", json=body, status=200 if in_200 else status)
@@ -140,7 +129,7 @@ def test_what_asking_again_does_not_mend_is_one_request(
 
 @pytest.mark.parametrize(("fault", "kind"), FAULTS.values(), ids=FAULTS)
 def test_a_failing_server_is_asked_again_with_growing_waits_and_then_given_up(
-    fault: dict[str, Any], kind: type[ApiError], api: StandIn, ask: Client, time: Time,
+    fault: dict[str, Any], kind: type[ApiError], api: StandIn, ask: Client, time: FakeTime,
 ) -> None:
     api.behaviour.faults = [Fault(EVENTS, times=None, **fault)]
     with pytest.raises(kind, match=EVENTS):
@@ -160,14 +149,14 @@ def test_two_failures_and_a_success_are_a_success(
 
 
 @pytest.mark.parametrize(("header", "seconds"), [("1", 1), ("30", 30), ("900", 900)])
-def test_a_429_is_obeyed_to_the_second(header: str, seconds: float, api: StandIn, ask: Client, time: Time) -> None:
+def test_a_429_is_obeyed_to_the_second(header: str, seconds: float, api: StandIn, ask: Client, time: FakeTime) -> None:
     api.behaviour.faults = [Fault("/data", "rate_limit", times=2, retry_after=header)]
     assert len(ask.get(EVENTS).rows) == 7
     assert sum(time.slept) == 2 * seconds
     assert max(time.slept) <= 60
 
 
-def test_a_429_may_name_a_date(api: StandIn, ask: Client, time: Time) -> None:
+def test_a_429_may_name_a_date(api: StandIn, ask: Client, time: FakeTime) -> None:
     date = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=600), usegmt=True)
     api.behaviour.faults = [Fault("/data", "rate_limit", retry_after=date)]
     ask.get(EVENTS)
@@ -176,7 +165,9 @@ def test_a_429_may_name_a_date(api: StandIn, ask: Client, time: Time) -> None:
 
 @pytest.mark.parametrize("header", [None, "soon", "0", "-1", "Wed, 21 Oct 2015 07:28:00 GMT"],
                          ids=["missing", "words", "zero", "negative", "past_date"])
-def test_a_429_that_asks_for_no_wait_is_not_hammered(header: str | None, api: StandIn, ask: Client, time: Time) -> None:
+def test_a_429_that_asks_for_no_wait_is_not_hammered(
+    header: str | None, api: StandIn, ask: Client, time: FakeTime
+) -> None:
     api.behaviour.faults = [Fault("/data", "rate_limit", times=4, retry_after=header)]
     ask.get(EVENTS)
     assert [seconds for seconds in time.slept if not 0 < seconds <= LONGEST_BACKOFF] == []
@@ -184,7 +175,7 @@ def test_a_429_that_asks_for_no_wait_is_not_hammered(header: str | None, api: St
 
 @pytest.mark.parametrize("header", [None, "60", "3600"])
 def test_a_429_without_end_is_given_up_when_the_patience_is_over(
-    header: str | None, api: StandIn, ask: Client, time: Time,
+    header: str | None, api: StandIn, ask: Client, time: FakeTime,
 ) -> None:
     api.behaviour.faults = [Fault("/data", "rate_limit", times=None, retry_after=header)]
     with pytest.raises(RateLimited):
@@ -198,10 +189,10 @@ def test_waiting_for_the_rate_limit_uses_up_no_attempt(api: StandIn, ask: Client
     assert ask.request_count == 103
 
 
-def test_a_port_where_nobody_listens_is_unreachable_with_advice(time: Time) -> None:
+def test_a_port_where_nobody_listens_is_unreachable_with_advice(time: FakeTime) -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
-    nobody = Client(DEMO_KEY, f"http://127.0.0.1:{port}", clock=lambda: time.now, sleep=time.sleep)
+    nobody = Client(DEMO_KEY, f"http://127.0.0.1:{port}", clock=time.clock, sleep=time.sleep)
     with pytest.raises(Unreachable, match="base_url") as raised:
         nobody.get(EVENTS, {"roomId": "SeCrEt"})
     assert nobody.request_count == ATTEMPTS
@@ -253,7 +244,7 @@ PAGING: dict[str, tuple[dict[str, Any], int]] = {
 
 @pytest.mark.parametrize(("behaviour", "requests"), PAGING.values(), ids=PAGING)
 def test_all_rows_are_read_once_however_the_api_pages(
-    behaviour: dict[str, Any], requests: int, study: Study, serve: Callable[..., StandIn], time: Time,
+    behaviour: dict[str, Any], requests: int, study: Study, serve: Callable[..., StandIn], time: FakeTime,
 ) -> None:
     api = serve(study, Behaviour(**behaviour))
     client = Client(DEMO_KEY, api.base_url, sleep=time.sleep)
@@ -279,7 +270,7 @@ def served(*pages: tuple[int, dict[str, Any]]) -> None:
     ([(2, {"hasMore": True, "nextOffset": 5}), (0, {"hasMore": True})], ["0", "5"]),
     ([(0, {"hasMore": True, "total": 9})], ["0"]),
 ], ids=["no_has_more", "empty_pagination", "next_offset_leads", "empty_page"])
-def test_pages_end_where_nothing_follows(pages: Any, offsets: list[str], time: Time) -> None:
+def test_pages_end_where_nothing_follows(pages: Any, offsets: list[str], time: FakeTime) -> None:
     served(*pages)
     list(mocked_client(time).pages(EVENTS, limit=2))
     assert [query["offset"] for query in queries()] == offsets
@@ -287,7 +278,7 @@ def test_pages_end_where_nothing_follows(pages: Any, offsets: list[str], time: T
 
 @responses.activate
 @pytest.mark.parametrize("signed_anew", [False, True], ids=["same_rows", "links_signed_anew"])
-def test_a_server_that_ignores_offset_is_told_apart(signed_anew: bool, time: Time) -> None:
+def test_a_server_that_ignores_offset_is_told_apart(signed_anew: bool, time: FakeTime) -> None:
     for n in range(30):
         row = {"recordingId": "r", **({"downloadUrl": f"https://h.org/v?X-Goog-Signature={n}"} if signed_anew else {})}
         responses.get(MOCKED + EVENTS, json={"data": [row], "metadata": {"pagination": {"hasMore": True, "offset": 0}}})
@@ -296,7 +287,7 @@ def test_a_server_that_ignores_offset_is_told_apart(signed_anew: bool, time: Tim
 
 
 @responses.activate
-def test_identical_rows_without_a_key_may_fill_two_pages(time: Time) -> None:
+def test_identical_rows_without_a_key_may_fill_two_pages(time: FakeTime) -> None:
     for offset in range(3):
         pagination = {"hasMore": offset < 2, "offset": offset}
         responses.get(MOCKED + EVENTS, json={"data": [{"pupil": 3.5}], "metadata": {"pagination": pagination}})
@@ -333,7 +324,7 @@ def test_an_order_that_is_refused_is_left_out_whole(api: StandIn, ask: Client) -
 
 
 @responses.activate
-def test_a_400_that_persists_is_raised_and_nothing_is_remembered(time: Time) -> None:
+def test_a_400_that_persists_is_raised_and_nothing_is_remembered(time: FakeTime) -> None:
     body = {"status": "error", "error": {"code": "VALIDATION_ERROR", "message": "roomId is required"}}
     responses.get(MOCKED + EVENTS, json=body, status=400)
     client = mocked_client(time)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,17 +23,19 @@ Marks = Counter[tuple[str, str]]
 
 @dataclass
 class FakeTime:
-    """A clock that only sleeping and tests move."""
+    """A clock that only sleeping and tests move, for many threads."""
 
     now: float
     slept: list[float] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def clock(self) -> float:
         return self.now
 
     def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
+        with self._lock:
+            self.slept.append(seconds)
+            self.now += seconds
 
 
 def sync(
