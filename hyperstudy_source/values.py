@@ -27,6 +27,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _TIME = re.compile(
     r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2}(?::\d{2})?)(?:\.(\d{1,9}))?\s?(Z|[+-]\d{2}:?\d{2})?)?")
+_TOLD = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str)
 _TYPE_MARKS = range(0xF026, 0xF030)
 """Private-use characters with which dlt marks types in its extract files; at the start of a text they change it."""
 
@@ -165,20 +166,19 @@ def digest(row: Mapping[str, Any], fields: Iterable[str] | None = None) -> str:
 
     The same for `45` and `45.0`, and for null and absent.
     """
-    told = dict(row) if fields is None else {k: row.get(k) for k in fields}
+    told = dict(row) if fields is None else {k: row[k] for k in fields if row.get(k) is not None}
     try:
         told = _canonical(told)
     except RecursionError:
         told = {k: as_text(v) for k, v in told.items()}
-    text = json.dumps(told, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(_TOLD.encode(told).encode(), digest_size=16).hexdigest()
 
 
 def _canonical(value: Any) -> Any:
+    if isinstance(value, str):
+        return without_signed_links(value)
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value
     if isinstance(value, dict):
         return {k: _canonical(v) for k, v in value.items() if v is not None and not is_dropped(k)}
-    if isinstance(value, list):
-        return [_canonical(item) for item in value]
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return without_signed_links(value) if isinstance(value, str) else value
+    return [_canonical(item) for item in value] if isinstance(value, list) else value
