@@ -48,17 +48,18 @@ class Reader:
     def due(
         self, table: Table, *, backfill: str = "", unless: Callable[[Scope], bool] | None = None
     ) -> Iterator[Scope]:
-        """The scopes that this run has not visited, that of the oldest read first, until the slice is over.
+        """The scopes that this run has not visited, until the slice is over.
 
-        A scope in which nothing can have changed is quiet, and is not among them, nor is one that an earlier run of
-        the same round has read; `unless` names exceptions. A backfill, told by its window, knows no quiet.
+        That of the oldest read comes first, and those last that an earlier run of the same round has tried in vain. A
+        scope in which nothing can have changed is quiet, and is not among them, nor is one that the round has read;
+        `unless` names exceptions. A backfill, told by its window, knows no quiet.
         """
-        read = self._round().get(_task(table, backfill), [])
+        read, tried = (self._round(how).get(_task(table, backfill), []) for how in ("read", "tried"))
         visited = self.run.visited.setdefault(table.name, set())
         due = [scope for scope in self.scopes if scope not in visited]
         for doubt in self.scopes.doubts:
             self.run.notice(doubt)
-        for scope in sorted(due, key=lambda scope: self.freshness.read_at(table.name, scope)):
+        for scope in sorted(due, key=lambda each: (each.cursor_key in tried, self.freshness.read_at(table.name, each))):
             if self.run.slice_is_over:
                 self.run.unfinished = True
                 return
@@ -77,8 +78,8 @@ class Reader:
         load package, dlt takes either version.
         """
         run, scope = self.run, visit.scope or EVERYWHERE
-        if visit.status == "complete":
-            self._round().setdefault(_task(table, backfill), []).append(scope.cursor_key)
+        how = "read" if visit.status == "complete" else "tried"
+        self._round(how).setdefault(_task(table, backfill), []).append(scope.cursor_key)
         if run.stopped or visit.status == "stopped":
             return
         reads = run.reads[table.name, scope]
@@ -94,11 +95,12 @@ class Reader:
             return True
         if reads.room_by_room or visit.status != "incomplete" or not isinstance(visit, WindowVisit):
             return False
-        reads.room_by_room = can_be_narrowed(table.data_type, visit.scope or EVERYWHERE)
+        reads.room_by_room = self.run.max_requests is None and can_be_narrowed(
+            table.data_type, visit.scope or EVERYWHERE)
         return reads.room_by_room
 
-    def _round(self) -> dict[str, list[str]]:
-        """What was read since the last run that got to the end: several runs with few requests make one round.
+    def _round(self, how: str) -> dict[str, list[str]]:
+        """What was read or tried since the last run that got to the end: several runs with few requests make one round.
 
         Else each of them would read the same again, and the same would never be reached.
         """
@@ -108,9 +110,9 @@ class Reader:
             state.pop("round", None)
             return {}
         if not known or known["full"] != run.full or datetime.fromisoformat(known["began"]) < run.now() - ROUND:
-            known = state["round"] = {"began": run.now().isoformat(), "full": run.full, "read": {}}
-        read: dict[str, list[str]] = known["read"]
-        return read
+            known = state["round"] = {"began": run.now().isoformat(), "full": run.full, "read": {}, "tried": {}}
+        tasks: dict[str, list[str]] = known[how]
+        return tasks
 
     def end_round(self) -> None:
         """Lets the next run read everything, if this one has got to its end."""

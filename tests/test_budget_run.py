@@ -140,6 +140,25 @@ def test_more_rows_in_no_order_than_the_state_may_hold_are_read_in_slices_of_one
     assert marks(pipeline, "sync") == true_marks(study, "sync")
 
 
+def test_a_scope_that_fails_does_not_use_up_the_few_requests_of_every_run(
+    serve: Serve, pipeline: dlt.Pipeline
+) -> None:
+    study = small_study("exp_1", "exp_2", "exp_3")
+    for experiment in ("exp_1", "exp_2", "exp_3"):
+        add(study, "events", {"id": "0", "mark": "0", "timestamp": at(0)}, experiment)
+    broken = Fault("/data/events/experiment/exp_1", "server_error", times=None)
+    api = serve(study, Behaviour(faults=[broken]))
+    found = [sync(pipeline, api, "events", max_requests=5).exit_status for _ in range(3)]
+    assert found[0] == STOPPED
+    assert {experiment for experiment, _ in marks(pipeline, "events")} == {"exp_2", "exp_3"}
+    assert COMPLETE not in found
+    broken.times = 0
+    for _ in range(2):
+        found.append(sync(pipeline, api, "events", max_requests=5).exit_status)
+    assert COMPLETE in found
+    assert marks(pipeline, "events") == true_marks(study, "events")
+
+
 def test_a_backfill_with_few_requests_reaches_its_end(serve: Serve, pipeline: dlt.Pipeline) -> None:
     """A backfill moves no cursor, so nothing but the round knows what was read."""
     api = serve(study := deep_study(24))

@@ -155,6 +155,13 @@ def test_the_ledger_has_one_row_for_all_that_it_took(serve: Serve, pipeline: dlt
     assert found == [("complete", 15, asked, asked)]
 
 
+def test_a_run_with_few_requests_has_none_for_rooms(serve: Serve, pipeline: dlt.Pipeline) -> None:
+    """It would spend them on the same rooms every time, and never get to its end."""
+    api = serve(study_of(*ROOMS), in_doubt())
+    assert sync(pipeline, api, KEYED, max_requests=20).exit_status == INCOMPLETE
+    assert not api.seen("/data/events/room/")
+
+
 def test_a_bare_pipeline_says_what_is_in_doubt(serve: Serve, pipeline: dlt.Pipeline) -> None:
     """It has one load package, and rows that come twice in one may be taken in either version."""
     api = serve(study_of(*ROOMS), in_doubt())
