@@ -34,6 +34,8 @@ SHORTEST_BACKOFF = 0.1
 """s, for each attempt, where the API asks for no wait at all."""
 LONGEST_BACKOFF = 60.0
 """s between two attempts where the API does not say how long."""
+BEYOND_ALL = 10**9
+"""An offset at which no scope has rows."""
 MAX_REDIRECTS = 5
 REPEATED_PAGES = 20
 """Pages in a row that may be equal, as identical rows without a key can make them, before the API must be stuck."""
@@ -124,11 +126,13 @@ class Client:
         repeats = 0
         while True:
             page = self.get(path, {**(params or {}), **paging}, timeout=timeout)
-            mark = page.mark
+            mark, heeded = page.mark, page.offset == offset
             if mark and mark == previous and not page.is_paginated:
-                return
+                heeded = self._heeds_offset(path, {**(params or {}), **paging}, timeout)
+                if not heeded:
+                    return
             repeats = repeats + 1 if mark and mark == previous else 0
-            if repeats > (REPEATED_PAGES if page.offset == offset else 0):
+            if repeats > (REPEATED_PAGES if heeded else 0):
                 raise RequestRejected(
                     f"{path} gives the same rows at offset {offset} as before it, so it cannot be read to its end. "
                     "Set page_size to another value; if that does not help, tell the platform.",
@@ -138,6 +142,10 @@ class Client:
                 return
             offset, previous = page.next_offset(offset), mark
             paging["offset"] = offset
+
+    def _heeds_offset(self, path: str, params: Params, timeout: float) -> bool:
+        """Whether an endpoint that says nothing of its pages has any: else it gives all rows at every offset."""
+        return not self.get(path, {**params, "offset": BEYOND_ALL}, timeout=timeout).rows
 
     def _retrying(self, path: str, params: Params, timeout: float) -> Page:
         patience = _Patience(path, self._budget, self.sleep, self.attempts)

@@ -7,14 +7,15 @@ them. Both move before the rows that they cover are yielded, so that all is comm
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import MutableMapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import dlt
 
 from hyperstudy_source.errors import SettingError
+from hyperstudy_source.places import Place
 from hyperstudy_source.values import read_time
 
 FAR_PAST = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -25,41 +26,6 @@ MARGIN = timedelta(milliseconds=1)
 
 Positions = MutableMapping[str, str]
 """The cursors of one resource: scope -> time of the newest row that is loaded, ISO 8601."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a read stands that is to go on later: behind all rows that came, and before all others.
-
-    That is the time `after`, before which all rows came and none from then on; or an offset behind it.
-    """
-
-    started: datetime
-    """When the read began."""
-    listed: str | None
-    """What the list said of the experiment then, as a digest."""
-    start: datetime | None
-    """The start of its window."""
-    after: datetime | None
-    jumped: bool = False
-    """Whether that is later than the start of the window."""
-    offset: int = 0
-    mark: str = ""
-    """What tells the page that ends at the offset."""
-    newest: datetime | None = None
-    """The latest time that came."""
-    ordered: bool = True
-    """Whether the rows behind `after` came in the order of their times so far."""
-    expected: int | None = None
-    """Rows that the API counted when the read began, of which so many were delivered."""
-    delivered: int = 0
-    counted: int | None = None
-    """Rows that the API counted last, from `after` on, of which so many were received."""
-    received: int = 0
-    doubts: tuple[str, ...] = ()
-    """Why rows may be missing all the same."""
-    twins: Mapping[str, int] | None = None
-    """How many rows without a key were alike, where that may matter later; None: too many to keep."""
 
 
 @dataclass(frozen=True)
@@ -152,19 +118,14 @@ class Cursors:
         kept = self.places.get(self.task)
         if not kept or not set(self.tables) <= set(kept["tables"]):
             return None
-        values = {each.name: kept[each.name] for each in fields(Place)}
-        times = {name: _moment(values[name]) for name in ("start", "after", "newest")}
-        start, started = times["start"], datetime.fromisoformat(values["started"])
-        if start and (self.window.start is None or self.window.start < start):
+        place = Place.read(kept["place"])
+        if place.start and (self.window.start is None or self.window.start < place.start):
             return None
-        return Place(**{**values, **times, "started": started, "doubts": tuple(values["doubts"])})
+        return place
 
     def keep(self, place: Place) -> None:
         """Keeps where the read stands."""
-        values = {each.name: getattr(place, each.name) for each in fields(Place)}
-        self.places[self.task] = {
-            "tables": list(self.tables), **{name: value.isoformat() if isinstance(value, datetime) else value
-                                            for name, value in values.items()}}
+        self.places[self.task] = {"tables": list(self.tables), "place": place.written()}
 
     def drop_place(self) -> None:
         """Forgets it: the window was read to its end."""
@@ -185,10 +146,6 @@ class Cursors:
         window = self.window
         bounds = f" {window.start} to {window.end}" if window.bound else ""
         return f"{self.key}{bounds}{' in full' if self.full else ''}"
-
-
-def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
 
 
 def _iso(moment: datetime) -> str:

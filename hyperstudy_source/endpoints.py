@@ -40,14 +40,14 @@ def experiments(reader: Reader, data_type: DataType) -> Iterator[Any]:
     table = reader.table(data_type)
     seen = table.state.setdefault("seen", {})
     yield opening()
-    summaries = reader.scopes.summaries
-    for scope in dict.fromkeys(Scope(scope.experiment_id) for scope in reader.scopes):
-        if scope in reader.run.visited.setdefault(table.name, set()):
+    visited = reader.run.visited.setdefault(table.name, set())
+    for scope in dict.fromkeys(Scope(scope.experiment_id) for scope in reader.found_scopes()):
+        if scope in visited or reader.is_done(table, scope):
             continue
         if reader.run.slice_is_over:
             reader.run.unfinished = True
             return
-        summary = summaries.get(scope.experiment_id, {})
+        summary = reader.scopes.summaries.get(scope.experiment_id, {})
         mark = digest(summary) if summary.get("updatedAt") else None
         visit = Visit(table, scope)
         if mark and seen.get(scope.experiment_id) == mark and not reader.run.full:
@@ -70,7 +70,7 @@ def deployments(reader: Reader, data_type: DataType) -> Iterator[Any]:
     yield opening()
     wanted: list[Scope | None] = [None]
     if reader.scopes.named:
-        wanted = [*dict.fromkeys(Scope(scope.experiment_id) for scope in reader.scopes)]
+        wanted = [*dict.fromkeys(Scope(scope.experiment_id) for scope in reader.found_scopes())]
     visited = reader.run.visited.setdefault(table.name, set())
     for scope in wanted:
         if (scope or EVERYWHERE) in visited:
@@ -100,9 +100,12 @@ def sessions(reader: Reader, data_type: DataType, of_deployments: Sequence[Row])
                 deployment_id, mark = deployment["id"], digest(deployment)
                 if seen.get(deployment_id) == mark and (quiet or _is_over(deployment)) and not reader.run.full:
                     continue
+                if reader.round.is_done(table.name, deployment_id, mark):
+                    continue
                 for page in visit.at(f"/deployments/{quote(deployment_id, safe='')}/sessions"):
                     if not page.warnings:
                         seen[deployment_id] = mark
+                        reader.round.note_done(table.name, deployment_id, mark)
                     yield visit.shaped([{"deploymentId": deployment_id, **row} for row in page.rows])
         if reader.run.stopped:
             reader.run.wait(table.name, found)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Set
 
-from hyperstudy_source.cursors import Cursors, Place
+from hyperstudy_source.cursors import Cursors
 from hyperstudy_source.data_types import DataType
 from hyperstudy_source.errors import ApiError, KeyRejected
 from hyperstudy_source.fields import Row
+from hyperstudy_source.places import Place
 from hyperstudy_source.scopes import Scope, Scopes
 from hyperstudy_source.visits import Table
 from hyperstudy_source.window_visits import WindowVisit
@@ -18,7 +19,7 @@ MOST_ROOMS = 50
 
 def can_be_narrowed(data_type: DataType, scope: Scope) -> bool:
     """Whether rooms can be asked for in place of a scope, and give its rows the same keys."""
-    in_key = any("roomId" in part for part in data_type.key)
+    in_key = "roomId" in data_type.identity or any("roomId" in part for part in data_type.key)
     return scope.room_id is None and "room" in data_type.scopes and not in_key
 
 
@@ -36,6 +37,8 @@ class RoomByRoom(WindowVisit):
         """The rows of the window, room by room."""
         try:
             rooms = self._scopes.rooms_of(self._experiment_id)
+            if self._scopes.may_have_more_rooms(self._experiment_id):
+                self.doubt("the API may not list all rooms")
             yield from self._of_rooms(sorted(rooms) if len(rooms) <= MOST_ROOMS else ())
         except KeyRejected:
             raise
@@ -43,7 +46,7 @@ class RoomByRoom(WindowVisit):
             rooms = frozenset()
             self.doubt(f"room by room: {failure}")
         self._expected = self._reads.expected
-        if self._is_whole(rooms):
+        if not self._doubts and self._is_whole(rooms):
             doubts = "; ".join(self._reads.doubts)
             self.run.remark(f"{self.table.name} of {self.scope} was read room by room, since {doubts}.")
         else:
@@ -53,7 +56,7 @@ class RoomByRoom(WindowVisit):
     def _of_rooms(self, rooms: Iterable[str]) -> Iterator[list[Row]]:
         for room_id in rooms:
             scope, start = Scope(self._experiment_id, room_id), self._window.start
-            walk = self._walk_through(scope, Place(self.started, None, start, start, ordered=False))
+            walk = self._walk_through(scope, Place(self.run.run_id, self.started, None, start, start, ordered=False))
             for stretch in walk:
                 yield self._counted(stretch, walk, scope)
             self._compare(walk)

@@ -15,9 +15,10 @@ from datetime import datetime
 from typing import Any
 
 from hyperstudy_source.client import REPEATED_PAGES
-from hyperstudy_source.cursors import MARGIN, Place, Window
+from hyperstudy_source.cursors import MARGIN, Window
 from hyperstudy_source.envelope import Page
 from hyperstudy_source.fields import Row
+from hyperstudy_source.places import Link, Place
 from hyperstudy_source.values import read_time
 
 Params = dict[str, Any]
@@ -34,40 +35,53 @@ class Unordered(Moved):
 
 
 class OffsetPages:
-    """Pages by offset. Each is asked for from the last row before it on, and comes without that row.
+    """Pages by offset. Each begins with some of the last rows before it, and comes without those.
 
-    Not so behind pages of one row, with which nothing would come, nor where the API skips rows itself.
+    Where it cannot, for pages are short or rows alike, these are asked for once more by themselves.
     """
 
-    def __init__(self, ask: Ask, params: Params, offset: int = 0, mark: str = "") -> None:
-        self._ask, self._params = ask, params
-        self.offset, self.mark = offset, mark
-        """Where the next page begins, and what tells the page before it; no mark where they do not touch."""
+    def __init__(
+        self, ask: Ask, params: Params, offset: int = 0, link: Link | None = None, *, has_key: bool = True
+    ) -> None:
+        self._ask, self._params, self._has_key = ask, params, has_key
+        self.offset, self.link = offset, link
+        """Where the next page begins, and what tells the rows before it; no link where the API skips some itself."""
 
     def __iter__(self) -> Iterator[Page]:
-        """Raises `Moved` if another row stands where the last one stood: rows came or went."""
-        previous, repeats = self.mark, 0
+        """Raises `Moved` if other rows stand where the last ones stood: rows came or went."""
+        previous, repeats = self.link.page if self.link else "", 0
         while True:
-            overlap = int(bool(self.mark) and not self.mark.startswith("1 "))
+            link, overlap = self.link, self.link.overlap if self.link else 0
             start = self.offset - overlap
             page = self._ask(self._params, start, previous)
             if page is None:
                 return
             repeats = repeats + 1 if page.mark and page.mark == previous else 0
-            if repeats > REPEATED_PAGES or (overlap and page.mark.split()[1:2] != self.mark.split()[2:]):
+            if repeats > REPEATED_PAGES or (link and not link.holds(page.rows if overlap else self._rows_told(link))):
                 raise Moved
             self.offset, previous = page.next_offset(start), page.mark
-            self.mark = page.mark if self.offset == start + len(page.rows) else ""
+            touches = self.offset == start + len(page.rows)
+            self.link = Link.behind(page, start, self._has_key, link) if touches else None
             if len(page.rows) > overlap or page.last:
-                yield _without_first(page) if overlap else page
+                yield _without_first(page, overlap) if overlap else page
             if page.last:
                 return
 
+    def _rows_told(self, link: Link) -> list[Row]:
+        """The rows where those told lay, however few a page holds."""
+        rows: list[Row] = []
+        while len(rows) < len(link.told):
+            page = self._ask(self._params, link.at + len(rows), "")
+            if page is None or not page.rows:
+                break
+            rows += page.rows
+        return rows
 
-def _without_first(page: Page) -> Page:
-    """The page behind its first row; what it says of what follows stays."""
+
+def _without_first(page: Page, overlap: int) -> Page:
+    """The page behind its first rows; what it says of what follows stays."""
     pagination = {**(page.metadata.get("pagination") or {}), "hasMore": not page.last}
-    return replace(page, rows=page.rows[1:], metadata={**page.metadata, "pagination": pagination})
+    return replace(page, rows=page.rows[overlap:], metadata={**page.metadata, "pagination": pagination})
 
 
 @dataclass(frozen=True)
@@ -79,7 +93,8 @@ class Stretch:
     is_last: bool
     """Whether the API says that this is the end."""
     turn: int | None = None
-    """From which row on, its end included, no row is like one before it: rows that are alike have one time."""
+    """From this row on times are later than all before, so that no row is like an earlier one; None: there is no such
+    row. Rows that are alike have one time."""
 
 
 class Walk:
@@ -97,6 +112,7 @@ class Walk:
         self.place = place
         """Where the read stands behind the rows that came."""
         self._forgotten = place.newest if place.offset and place.ordered else None
+        """The time of the rows that came last, if those of earlier times need not be remembered."""
         self.heeded: bool | None = None
         """Whether the API heeds `startTime`; None: it was not put to the test."""
 
@@ -130,7 +146,8 @@ class Walk:
             due = [index for index, moment in enumerate(moments) if not self.place.jumped or self._is_due(moment)]
             rows, moments = [page.rows[index] for index in due], [moments[index] for index in due]
             behind = replace(
-                self.place, offset=len(page.rows), mark=page.mark, received=len(page.rows), counted=page.total)
+                self.place, offset=len(page.rows), link=Link.behind(page, 0, self._has_key, None),
+                received=len(page.rows), counted=page.total)
             turn = None if page.last or page.total is None else _turn(moments, self.place.after)
             if turn is None:
                 self.place = replace(behind, delivered=self.place.delivered + len(rows))
@@ -156,7 +173,8 @@ class Walk:
 
     def _by_offset(self) -> Iterator[Stretch]:
         """What is left of the window, page by page as the API has it."""
-        pages = OffsetPages(self._ask, self._params(), self.place.offset, self.place.mark)
+        pages = OffsetPages(
+            self._ask, self._params(), self.place.offset, self.place.link, has_key=self._has_key)
         for page in pages:
             place, total = self.place, page.total
             counted = place.expected if place.counted is None and not place.jumped else place.counted
@@ -166,7 +184,7 @@ class Walk:
             moments = self._moments(page)
             turn = self._turn_by_offset(moments)
             self.place = replace(
-                self.place, offset=pages.offset, mark=pages.mark, delivered=place.delivered + len(page.rows),
+                self.place, offset=pages.offset, link=pages.link, delivered=place.delivered + len(page.rows),
                 received=place.received + len(page.rows), counted=counted if total is None else total,
                 expected=total if place.expected is None else place.expected)
             yield Stretch(page.rows, moments, page.last, turn)

@@ -6,25 +6,25 @@ Types with a cursor are read in windows of time, all others whole.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import dlt
 
 from hyperstudy_source.client import Client
+from hyperstudy_source.completeness import SETTLED
 from hyperstudy_source.cursors import Cursors, Positions, Window, is_bound, window
 from hyperstudy_source.data_types import DATA_TYPES, DataType
+from hyperstudy_source.errors import QuotaReached
 from hyperstudy_source.fields import Row
 from hyperstudy_source.freshness import Freshness
 from hyperstudy_source.narrowing import RoomByRoom, can_be_narrowed
+from hyperstudy_source.rounds import Round
 from hyperstudy_source.runs import Reads, Run
 from hyperstudy_source.scopes import EVERYWHERE, READS, Scope, Scopes
 from hyperstudy_source.tables import TableRows, opening
 from hyperstudy_source.visits import Table, Visit
 from hyperstudy_source.window_visits import WindowVisit
-
-ROUND = timedelta(days=1)
-"""After how long everything is read again, although the runs with few requests have not got to the end."""
 
 
 class Reader:
@@ -32,7 +32,7 @@ class Reader:
 
     def __init__(self, client: Client, scopes: Scopes, page_size: int, run: Run, freshness: Freshness) -> None:
         self.client, self.scopes, self.page_size = client, scopes, page_size
-        self.run, self.freshness = run, freshness
+        self.run, self.freshness, self.round = run, freshness, Round(run)
         self._tables: dict[str, Table] = {}
 
     def table(self, data_type: DataType) -> Table:
@@ -50,26 +50,41 @@ class Reader:
     ) -> Iterator[Scope]:
         """The scopes that this run has not visited, until the slice is over.
 
-        That of the oldest read comes first, and those last that an earlier run of the same round has tried in vain. A
-        scope in which nothing can have changed is quiet, and is not among them, nor is one that the round has read;
+        Those that an earlier run of the round has begun come last, else that of the oldest read first. A scope in
+        which nothing can have changed is quiet, and is not among them, nor is one that the round has read or given up;
         `unless` names exceptions. A backfill, told by its window, knows no quiet.
         """
-        read, tried = (self._round(how).get(_task(table, backfill), []) for how in ("read", "tried"))
-        visited = self.run.visited.setdefault(table.name, set())
-        due = [scope for scope in self.scopes if scope not in visited]
+        task, visited = task_of(table, backfill), self.run.visited.setdefault(table.name, set())
+        due = [scope for scope in self.found_scopes() if scope not in visited]
         for doubt in self.scopes.doubts:
             self.run.notice(doubt)
-        for scope in sorted(due, key=lambda each: (each.cursor_key in tried, self.freshness.read_at(table.name, each))):
+        for scope in sorted(due, key=lambda each: (
+                self.round.was_begun(task, each.cursor_key), self.freshness.read_at(table.name, each))):
             if self.run.slice_is_over:
                 self.run.unfinished = True
                 return
+            tries, reason = self.round.tries(task, scope.cursor_key)
             quiet = not backfill and self.freshness.is_quiet(table.loaded, scope)
-            if (unless and unless(scope)) or not (quiet or scope.cursor_key in read):
+            if tries >= READS:
+                self.run.notice(f"{table.name} of {scope}: {reason}")
+            elif (unless and unless(scope)) or not (quiet or self.is_done(table, scope, backfill)):
                 yield scope
                 continue
-            if quiet:
+            elif quiet:
                 Visit(table, scope).close("quiet")
             visited.add(scope)
+
+    def found_scopes(self) -> list[Scope]:
+        """All scopes of the run; none where it has no requests left to find them."""
+        try:
+            return list(self.scopes)
+        except QuotaReached as stop:
+            self.run.stopped, self.run.unfinished = self.run.stopped or stop, True
+            return []
+
+    def is_done(self, table: Table, scope: Scope, backfill: str = "") -> bool:
+        """Whether an earlier run of the round has read a scope that the list tells no news of."""
+        return self.round.is_done(task_of(table, backfill), scope.cursor_key, self.freshness.mark(scope))
 
     def over(self, table: Table, visit: Visit, backfill: str = "") -> None:
         """Takes note that a scope is read for this run, unless the next slice is to go on with it.
@@ -77,9 +92,11 @@ class Reader:
         It is read again there where that may bring what is missing, and not here: of a row that comes twice in one
         load package, dlt takes either version.
         """
-        run, scope = self.run, visit.scope or EVERYWHERE
-        how = "read" if visit.status == "complete" else "tried"
-        self._round(how).setdefault(_task(table, backfill), []).append(scope.cursor_key)
+        run, scope, task = self.run, visit.scope or EVERYWHERE, task_of(table, backfill)
+        if visit.status in SETTLED:
+            self.round.note_done(task, scope.cursor_key, visit.listed)
+        else:
+            self.round.note_try(task, scope.cursor_key, visit.reason if visit.status != "stopped" else None)
         if run.stopped or visit.status == "stopped":
             return
         reads = run.reads[table.name, scope]
@@ -90,34 +107,17 @@ class Reader:
             run.visited.setdefault(table.name, set()).add(scope)
 
     def _reads_again(self, table: Table, visit: Visit, reads: Reads) -> bool:
-        """Whether another read may bring what is missing: the same again, or room by room."""
+        """Whether another read may bring what is missing: the same again, what has come since, or room by room."""
+        scope = visit.scope or EVERYWHERE
+        if visit.status == "complete" and reads.went_on:
+            reads.went_on = False
+            return not self.run.is_limited and not self.freshness.is_quiet(table.loaded, scope)
         if visit.again and reads.made < READS:
             return True
         if reads.room_by_room or visit.status != "incomplete" or not isinstance(visit, WindowVisit):
             return False
-        reads.room_by_room = self.run.max_requests is None and can_be_narrowed(
-            table.data_type, visit.scope or EVERYWHERE)
+        reads.room_by_room = not self.run.is_limited and can_be_narrowed(table.data_type, scope)
         return reads.room_by_room
-
-    def _round(self, how: str) -> dict[str, list[str]]:
-        """What was read or tried since the last run that got to the end: several runs with few requests make one round.
-
-        Else each of them would read the same again, and the same would never be reached.
-        """
-        run, state = self.run, dlt.current.source_state()
-        known = state.get("round")
-        if not run.is_limited:
-            state.pop("round", None)
-            return {}
-        if not known or known["full"] != run.full or datetime.fromisoformat(known["began"]) < run.now() - ROUND:
-            known = state["round"] = {"began": run.now().isoformat(), "full": run.full, "read": {}, "tried": {}}
-        tasks: dict[str, list[str]] = known[how]
-        return tasks
-
-    def end_round(self) -> None:
-        """Lets the next run read everything, if this one has got to its end."""
-        if not self.run.stopped and not self.run.unfinished:
-            dlt.current.source_state().pop("round", None)
 
     def in_windows(self, data_type: DataType, cursor: dlt.sources.incremental[datetime]) -> Iterator[Any]:
         """The rows of a data type with a cursor, each scope from where its cursor stands.
@@ -161,7 +161,8 @@ class Reader:
         return Cursors(span, positions, scope.cursor_key, places, table.loaded, self.run.full)
 
 
-def _task(table: Table, backfill: str) -> str:
+def task_of(table: Table, backfill: str = "") -> str:
+    """What tells in a round what is read: the tables that the rows are for, and the window of a backfill."""
     return " ".join([*table.loaded, backfill]).strip()
 
 

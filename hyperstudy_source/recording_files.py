@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-import dlt
 from dlt.common.configuration.container import Container
 from dlt.common.pipeline import PipelineContext
 from dlt.common.runtime.collector import NULL_COLLECTOR
@@ -23,7 +23,7 @@ from hyperstudy_source.fields import Row
 from hyperstudy_source.file_names import FileNames, folder_name, name_mark
 from hyperstudy_source.manifest import File, FileStatus, FileTally, Job, manifest_row
 from hyperstudy_source.metadata_file import METADATA_FILE, update_metadata
-from hyperstudy_source.reading import Reader, selected
+from hyperstudy_source.reading import Reader, selected, task_of
 from hyperstudy_source.recordings import Listed, Recording, link_in
 from hyperstudy_source.runs import Run
 from hyperstudy_source.scopes import Scope
@@ -33,6 +33,7 @@ from hyperstudy_source.visits import GOES_ON, Table, Visit
 
 DOWNLOAD_THREADS = 8
 """Files that are fetched at once where nothing else is set."""
+EVERY_TYPE = "audio and video"
 Written = list[tuple[Recording, Row]]
 """Recordings with their manifest rows."""
 
@@ -48,6 +49,7 @@ class RecordingFiles:
         self._recording_type, self._threads = recording_type, threads
         self._links: dict[tuple[str, str], Listed] = {}
         self._table: Table | None = None
+        self._task = ""
 
     def read(self, reader: Reader, data_type: DataType) -> Iterator[Any]:
         """`GET /data/recordings`: the rows for the table, while the links in them, which no table keeps, stay here."""
@@ -55,7 +57,8 @@ class RecordingFiles:
         yield opening()
         wanted = bool(selected([RECORDING_FILES.name]))
         task = replace(table, loaded=[*table.loaded, RECORDING_FILES.name]) if wanted else table
-        for scope in reader.due(task, unless=self._is_missing_files if wanted else None):
+        self._task = task_of(task)
+        for scope in reader.due(task, unless=partial(self._is_unsettled, reader) if wanted else None):
             visit = Visit(table, scope)
             with visit:
                 for page in visit.pages(limit=reader.page_size):
@@ -65,20 +68,23 @@ class RecordingFiles:
                     yield rows
                 visit.check_total()
             reader.over(task, visit)
+            if wanted and visit.status == "complete" and not visit.distinct:
+                self._note(reader, scope.experiment_id, FileTally(visit.started), [])
 
-    def rows(self, page: Sequence[Row], table: Table) -> Iterator[list[Row]]:
+    def rows(self, page: Sequence[Row], reader: Reader) -> Iterator[list[Row]]:
         """The manifest rows of a page of the table `recordings`, in parts, each as soon as its files are settled.
 
-        `table.state` has what is known of each file from earlier runs, by experiment and recording.
+        The table's state has what is known of each file from earlier runs, by experiment and recording.
         """
+        table, run = reader.table(RECORDING_FILES), reader.run
         self._begin(table)
-        run = table.run
         listed = [Recording(row, self._links.pop(_place(row), Listed(None, True))) for row in page]
         by_experiment: dict[str, list[Recording]] = {}
         for recording in [*run.waiting_for(table.name), *listed]:
+            by_experiment.setdefault(recording.experiment_id, [])
             if _place(recording.row) not in self._seen and self._recording_type in (None, recording.kind):
                 self._seen.add(_place(recording.row))
-                by_experiment.setdefault(recording.experiment_id, []).append(recording)
+                by_experiment[recording.experiment_id].append(recording)
         files = table.state.setdefault("files", {})
         for experiment_id, recordings in by_experiment.items():
             tally = run.files.setdefault(experiment_id, FileTally(run.now()))
@@ -88,7 +94,7 @@ class RecordingFiles:
                 written += part
                 yield [row for _, row in part]
             self._postpone(due, tally, written, run)
-            self._note(table, experiment_id, tally, written)
+            self._note(reader, experiment_id, tally, written)
             self._describe(experiment_id, written, table)
 
     def _begin(self, table: Table) -> None:
@@ -164,33 +170,52 @@ class RecordingFiles:
         if left:
             run.wait(RECORDING_FILES.name, left)
 
-    def _note(self, table: Table, experiment_id: str, tally: FileTally, written: Written) -> None:
+    def _note(self, reader: Reader, experiment_id: str, tally: FileTally, written: Written) -> None:
         """Says in the ledger and in the summary what came, and what is missing although the platform should have it."""
-        run, scope, freshness = table.run, Scope(experiment_id), table.freshness
+        table, run, scope = reader.table(RECORDING_FILES), reader.run, Scope(experiment_id)
         run.remarks[:] = [remark for remark in run.remarks if remark != tally.summary(experiment_id)]
         for recording, row in written:
             tally.note(recording, row)
-        run.remark(tally.summary(experiment_id))
-        if tally.is_whole:
-            freshness.note_read(table.name, scope, tally.began, freshness.mark(scope))
-        else:
-            freshness.forget(table.name, scope)
+        if tally.statuses:
+            run.remark(tally.summary(experiment_id))
         status: Status = "stopped" if tally.postponed else "incomplete" if tally.missing else "complete"
         since = next(iter(tally.missing.values()), "")
         reason = f"{len(tally.missing)} of {tally.ready} files are missing, one since: {since}" if since else None
         run.record(LedgerRow(
             table.name, scope, status, tally.began, run.now(), tally.ready, tally.present, tally.present,
             requests=tally.links, reason=GOES_ON if tally.postponed else reason), of_run=True)
+        if not reader.scopes.is_narrowed:
+            self._note_settled(reader, scope, tally, reason)
 
-    def _is_missing_files(self, scope: Scope) -> bool:
-        """Whether a file that was fetched is not where it was."""
-        state = dlt.current.resource_state(RECORDING_FILES.name).get("files", {}).get(scope.experiment_id, {})
+    def _note_settled(self, reader: Reader, scope: Scope, tally: FileTally, reason: str | None) -> None:
+        """Takes note of whether the files of an experiment are there, for the next runs."""
+        table, freshness = reader.table(RECORDING_FILES), reader.freshness
+        mark, whole = freshness.mark(scope), table.state.setdefault("whole", {})
+        if tally.is_whole:
+            freshness.note_read(table.name, scope, tally.began, mark)
+            whole[scope.experiment_id] = self._recording_type or EVERY_TYPE
+        else:
+            freshness.forget(table.name, scope)
+            whole.pop(scope.experiment_id, None)
+        if tally.missing and not tally.postponed:
+            reader.round.note_try(self._task, scope.cursor_key, reason)
+        elif not tally.postponed:
+            reader.round.note_done(table.name, scope.cursor_key, mark)
+
+    def _is_unsettled(self, reader: Reader, scope: Scope) -> bool:
+        """Whether files are still to be fetched, or one that was fetched is not where it was."""
+        if reader.round.is_done(RECORDING_FILES.name, scope.cursor_key, reader.freshness.mark(scope)):
+            return False
+        state = reader.table(RECORDING_FILES).state
+        if state.get("whole", {}).get(scope.experiment_id) not in (EVERY_TYPE, self._recording_type or EVERY_TYPE):
+            return True
         try:
             files = self._target.files(folder_name(scope.experiment_id))
         except NotWritten:
             return True
         found = {name_mark(name): size for name, size in files.items()}
-        return any(found.get(known.get("mark")) != known.get("size") for known in state.values() if "mark" in known)
+        known = state.get("files", {}).get(scope.experiment_id, {}).values()
+        return any(found.get(each.get("mark")) != each.get("size") for each in known if "mark" in each)
 
     def _describe(self, experiment_id: str, written: Written, table: Table) -> None:
         """Brings `recordings_metadata.csv` beside the files up to date."""

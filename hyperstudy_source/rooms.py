@@ -93,7 +93,8 @@ def room_variables(reader: Reader, of_rooms: Sequence[Row]) -> Iterator[Any]:
     missing = [_missing(name) for name in names]
     waiting = [*reader.run.waiting_for("room_variables"), *of_rooms]
     due = [room for room in waiting
-           if reader.run.full or any(marks.get(room["id"]) != digest(room) for marks in seen)]
+           if (reader.run.full or any(marks.get(room["id"]) != digest(room) for marks in seen))
+           and not reader.round.is_done("room_variables", room["id"], digest(room))]
     for rooms in missing:
         rooms.update({room["id"]: room["experiment_id"] for room in due})
     for number, room in enumerate(due):
@@ -105,6 +106,7 @@ def room_variables(reader: Reader, of_rooms: Sequence[Row]) -> Iterator[Any]:
         with Visit(table, scope) as visit:
             for page in visit.pages():
                 if not page.warnings:
+                    reader.round.note_done("room_variables", room_id, digest(room))
                     for rooms in missing:
                         rooms.pop(room_id, None)
                 if not page.warnings and reader.freshness.open_until(room) < reader.run.now():

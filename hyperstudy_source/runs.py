@@ -35,11 +35,13 @@ class Reads:
     """What a run knows of its reads of one data type in one scope."""
 
     made: int = 0
-    """How many have ended with nothing but a doubt that another one may dispel."""
+    """How many have come to an end."""
+    went_on: bool = False
+    """Whether one of them went on where an earlier run had stopped, and so does not know what came since."""
     by_offset: bool = False
     """Whether times do not lead to all rows."""
     twins: Counter[str] | None = None
-    """The keys that rows have, where they are too many for dlt's state."""
+    """The keys of the rows that came so far, which may be too many for dlt's state."""
     rooms: set[str] = field(default_factory=set)
     """The rooms that the rows of the last read name; the empty name stands for rows that name none."""
     expected: int | None = None

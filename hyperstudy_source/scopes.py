@@ -92,6 +92,8 @@ class Scopes:
     _listed: list[Row] | None = field(default=None, repr=False)
     _scopes: list[Scope] | None = field(default=None, repr=False)
     _rooms: dict[str, Set[str]] = field(default_factory=dict, repr=False)
+    _doubtful: set[str] = field(default_factory=set, repr=False)
+    """Experiments that may have more rooms than those found."""
 
     def __iter__(self) -> Iterator[Scope]:
         with self._lock:
@@ -104,12 +106,18 @@ class Scopes:
         with self._lock:
             self._listed = self._scopes = None
             self._rooms.clear()
+            self._doubtful.clear()
             self.doubts.clear()
 
     @property
     def named(self) -> bool:
         """Whether something was asked for by its id; else a run reads all that the key can."""
         return bool(self.experiment_ids or self.room_ids or self.participants)
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether only rooms or participants of experiments are read."""
+        return bool(self.room_ids or self.participants)
 
     def experiments(self) -> list[str]:
         """Ids of the experiments that the scopes are in."""
@@ -153,7 +161,7 @@ class Scopes:
             yield Scope(self._experiment_of(room_id), room_id)
         for participant_id, room_id in self.participants:
             yield Scope(self._experiment_of(room_id), room_id, participant_id)
-        if not self.room_ids and not self.participants:
+        if not self.is_narrowed:
             for experiment_id in self.experiment_ids or [str(row["id"]) for row in self.listed]:
                 yield Scope(experiment_id)
 
@@ -178,12 +186,28 @@ class Scopes:
         """Ids of an experiment's rooms, asked for once; none where the key may not see them."""
         with self._lock:
             if experiment_id not in self._rooms:
-                pages = self.client.pages(f"/data/rooms/experiment/{quote(experiment_id, safe='')}", limit=ROOMS_PAGE)
-                try:
-                    self._rooms[experiment_id] = {str(row.get("id")) for page in pages for row in page.rows}
-                except (Forbidden, NotFound):
-                    self._rooms[experiment_id] = set()
+                self._rooms[experiment_id] = self._found_rooms(experiment_id)
         return self._rooms[experiment_id]
+
+    def may_have_more_rooms(self, experiment_id: str) -> bool:
+        """Whether the API left a doubt about the rooms that it gave, or the list of experiments counts more."""
+        counted = self.summaries.get(experiment_id, {}).get("roomCount")
+        rooms = self.rooms_of(experiment_id)
+        return experiment_id in self._doubtful or (isinstance(counted, int) and counted > len(rooms))
+
+    def _found_rooms(self, experiment_id: str) -> Set[str]:
+        path, found, total = f"/data/rooms/experiment/{quote(experiment_id, safe='')}", set[str](), 0
+        try:
+            for page in self.client.pages(path, limit=ROOMS_PAGE):
+                found.update(str(row.get("id")) for row in page.rows)
+                total = page.total or total
+                if page.warnings or page.stops_short:
+                    self._doubtful.add(experiment_id)
+        except (Forbidden, NotFound):
+            return set()
+        if total > len(found):
+            self._doubtful.add(experiment_id)
+        return found
 
 
 def listed_ids(option: str, value: str | Sequence[str] | None) -> tuple[str, ...]:

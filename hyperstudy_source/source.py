@@ -211,7 +211,7 @@ def _manifest(files: RecordingFiles | None, reader: Reader, recordings: DltResou
         if not page:
             yield opening()
         if files:
-            yield from _followed(reader, files.rows(page, reader.table(RECORDING_FILES)))
+            yield from _followed(reader, files.rows(page, reader))
 
     return dlt.transformer(rows, data_from=recordings, **hints(RECORDING_FILES))
 
@@ -230,7 +230,7 @@ def _ledger(reader: Reader) -> DltResource:
         while idle < IDLE_ROUNDS:
             yield None
             idle, ticks = idle + 1 if not run.open and ticks == run.ticks else 0, run.ticks
-        reader.end_round()
+        reader.round.end()
         yield run.written()
 
     return dlt.resource(rows, **hints(SYNC_LEDGER))

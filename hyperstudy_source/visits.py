@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from hyperstudy_source.client import ANSWER_TIMEOUT, Client
-from hyperstudy_source.completeness import LedgerRow, Status, status_of
+from hyperstudy_source.completeness import SETTLED, LedgerRow, Status, status_of
 from hyperstudy_source.data_types import DataType
 from hyperstudy_source.envelope import Page
 from hyperstudy_source.errors import ApiError, HyperStudyError, KeyRejected, QuotaReached
@@ -73,9 +73,12 @@ class Visit:
         self.started = self.run.now()
         self.status: Status | None = None
         """How it ended; None: not yet."""
+        self.reason: str | None = None
+        """Why, where it is not complete."""
         self.again = False
         """Whether another read of the scope may bring what is missing."""
-        self._listed = table.freshness.mark(scope) if scope else None
+        self.listed = table.freshness.mark(scope) if scope else None
+        """What the list said of the experiment when the read began, as a digest."""
         self._doubts: list[str] = []
         self._pages = self._requests = self._received = self._left_out = self._distinct = 0
         self._expected: int | None = None
@@ -117,7 +120,8 @@ class Visit:
 
     def at(self, path: str, params: Params | None = None, *, limit: int | None = None) -> Iterator[Page]:
         """The pages of any endpoint, counted, with their doubts noted. Raises `ApiError`, `NotAsked` and `Moved`."""
-        by_offset = OffsetPages(partial(self.page, path, limit), params or {}) if limit else None
+        has_key = bool(self.table.data_type.key)
+        by_offset = OffsetPages(partial(self.page, path, limit), params or {}, has_key=has_key) if limit else None
         for page in by_offset or self._answers(path, params):
             self._received += len(page.rows)
             yield page
@@ -216,13 +220,13 @@ class Visit:
         self.status = status
         if self.scope and status == "complete":
             self._note_read(self.scope)
-        text = reason or "; ".join(self._doubts) or None
+        self.reason = None if status in SETTLED else reason or "; ".join(self._doubts) or None
         for name in self.table.loaded:
-            self.run.record(self._ledger_row(name, status, None if status in ("complete", "quiet") else text))
+            self.run.record(self._ledger_row(name, status, self.reason))
 
     def _note_read(self, scope: Scope) -> None:
         for name in self.table.loaded:
-            self.table.freshness.note_read(name, scope, self.started, self._listed)
+            self.table.freshness.note_read(name, scope, self.started, self.listed)
 
     def _ledger_row(self, name: str, status: Status, reason: str | None) -> LedgerRow:
         return LedgerRow(

@@ -12,10 +12,12 @@ from datetime import datetime
 from functools import partial
 
 from hyperstudy_source.completeness import LedgerRow, Status
-from hyperstudy_source.cursors import Cursors, Place
+from hyperstudy_source.cursors import Cursors
 from hyperstudy_source.envelope import Page
 from hyperstudy_source.fields import Row
 from hyperstudy_source.paging import Moved, Params, Stretch, Unordered, Walk
+from hyperstudy_source.places import Place
+from hyperstudy_source.rounds import LONGEST_ROUND
 from hyperstudy_source.scopes import Scope
 from hyperstudy_source.visits import GOES_ON, Table, Visit
 
@@ -60,16 +62,26 @@ class WindowVisit(Visit):
 
     def _begin(self) -> Place:
         """Where an earlier slice or run has left off, or the start of the window."""
-        kept = self._cursors.place
+        kept = self._kept_place()
         twins = self._reads.twins if kept is None or kept.twins is None else kept.twins
         if kept is None or twins is None:
-            start = self._window.start
-            return Place(self.started, self._listed, start, start, ordered=not self.table.state.get("unordered"))
-        self.started, self._listed = kept.started, kept.listed
+            self._reads.went_on = False
+            start, ordered = self._window.start, not self.table.state.get("unordered")
+            return Place(self.run.run_id, self.started, self.listed, start, start, ordered=ordered)
+        self._reads.went_on = self._reads.went_on or kept.run_id != self.run.run_id
+        self.started, self.listed = kept.started, kept.listed
         self._doubts += kept.doubts
         self._twins = Counter(twins)
         self._rooms |= self._reads.rooms or {""}
         return kept
+
+    def _kept_place(self) -> Place | None:
+        """The place in the state; where everything is to be read, only one that belongs to the same run or round."""
+        run, kept = self.run, self._cursors.place
+        if kept is None or kept.run_id == run.run_id:
+            return kept
+        of_round = run.is_limited and kept.started > run.now() - LONGEST_ROUND
+        return kept if run.is_sliced and (of_round or not run.full) else None
 
     def _walk_through(self, scope: Scope, place: Place) -> Walk:
         data_type = self.table.data_type
@@ -104,7 +116,8 @@ class WindowVisit(Visit):
     def _keep_place(self) -> None:
         self._reads.twins, self._reads.rooms = self._twins, self._rooms
         twins = dict(self._twins) if len(self._twins) <= MOST_TWINS else None
-        self._cursors.keep(replace(self._walk.place, doubts=tuple(self._doubts), twins=twins))
+        self._cursors.keep(replace(
+            self._walk.place, run_id=self.run.run_id, doubts=tuple(self._doubts), twins=twins))
 
     def _drop_place(self) -> None:
         self._cursors.drop_place()

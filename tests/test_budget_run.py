@@ -119,7 +119,7 @@ def test_types_that_are_read_whole_go_on_where_they_were_interrupted(serve: Serv
     assert report.exit_status == COMPLETE
     for table in ("components", "participants"):
         assert marks(pipeline, table) == true_marks(study, table)
-        assert len(api.seen(f"/data/{table}")) <= 30 / 4 + 3
+        assert len(api.seen(f"/data/{table}")) <= 30 / 2 + 3
 
 
 def test_more_rows_in_no_order_than_the_state_may_hold_are_read_in_slices_of_one_run(

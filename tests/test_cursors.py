@@ -10,8 +10,9 @@ from typing import Any, cast
 import dlt
 import pytest
 
-from hyperstudy_source.cursors import FAR_FUTURE, FAR_PAST, Cursors, Place, Positions, Window, is_bound, window
+from hyperstudy_source.cursors import FAR_FUTURE, FAR_PAST, Cursors, Positions, Window, is_bound, window
 from hyperstudy_source.errors import SettingError
+from hyperstudy_source.places import Link, Place
 from hyperstudy_source.values import read_time
 
 NOON = datetime(2024, 6, 15, 12, 0, tzinfo=timezone.utc)
@@ -187,7 +188,7 @@ def test_the_clock_may_be_of_any_zone(zone: timezone) -> None:
     assert read_time(kept[KEY]) == at(2)
 
 
-PLACE = Place(at(0), "listed", None, at(-3), jumped=True, expected=12, delivered=7, twins={})
+PLACE = Place("run", at(0), "listed", None, at(-3), jumped=True, expected=12, delivered=7, twins={})
 
 
 def kept_place(place: Place = PLACE, **options: Any) -> dict[str, Any]:
@@ -199,9 +200,9 @@ def kept_place(place: Place = PLACE, **options: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("place", [
-    PLACE, Place(at(0), None, at(-8), at(-3).replace(microsecond=1)),
-    Place(at(0), "listed", None, None, offset=9, mark="3 a b", newest=at(1), ordered=False, counted=12, received=9,
-          doubts=("rows may be missing",), twins={"a": 2}),
+    PLACE, Place("run", at(0), None, at(-8), at(-3).replace(microsecond=1)),
+    Place("run", at(0), "listed", None, None, offset=9, link=Link(7, ("a", "b"), 2, "9 c d"), newest=at(1),
+          ordered=False, counted=12, received=9, doubts=("rows may be missing",), twins={"a": 2}),
 ], ids=["of_everything", "of_a_window", "by_offset"])
 def test_a_place_comes_back_as_it_was_kept(place: Place) -> None:
     assert cursors({}, start=place.start, places=kept_place(place)).place == place

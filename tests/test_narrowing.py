@@ -106,6 +106,22 @@ def test_an_empty_answer_with_a_warning_proves_nothing_either(serve: Serve, pipe
         assert marks(pipeline, table) == true_marks(study, table)
 
 
+@pytest.mark.parametrize("doubt", ["warned", "counted"])
+def test_rooms_that_may_not_be_all_settle_nothing(doubt: str, serve: Serve, pipeline: dlt.Pipeline) -> None:
+    api = serve(study := study_of(*ROOMS), in_doubt())
+    api.behaviour.left_out["rooms"] = 1
+    study.experiments[0]["roomCount"] = 3
+    if doubt == "warned":
+        api.behaviour.warnings["rooms"] = [WARNING]
+    report = sync(pipeline, api, KEYED, KEYLESS)
+    assert report.exit_status == INCOMPLETE
+    assert "the API may not list all rooms" in str(report.notices)
+    api.behaviour.warnings, api.behaviour.left_out = {}, {}
+    assert sync(pipeline, api, KEYED, KEYLESS).exit_status == COMPLETE
+    for table in (KEYED, KEYLESS):
+        assert marks(pipeline, table) == true_marks(study, table)
+
+
 def test_rooms_that_have_a_doubt_of_their_own_settle_nothing(serve: Serve, pipeline: dlt.Pipeline) -> None:
     behaviour = in_doubt()
     behaviour.rooms_are_whole = False
@@ -173,6 +189,6 @@ def test_a_bare_pipeline_says_what_is_in_doubt(serve: Serve, pipeline: dlt.Pipel
 def test_only_types_whose_keys_do_not_depend_on_what_was_asked_for_are_narrowed() -> None:
     experiment, room = Scope("exp_1"), Scope("exp_1", "room_1")
     narrowed = {each.name for each in DATA_TYPES.values() if can_be_narrowed(each, experiment)}
-    assert {"events", "chat", "sync", "ratings_continuous", "eyetracking", "components"} <= narrowed
-    assert not {"participants", "rooms", "agent_decisions", "agent_runs"} & narrowed
+    assert {"events", "chat", "sync", "ratings_continuous", "eyetracking"} <= narrowed
+    assert not {"components", "participants", "rooms", "agent_decisions", "agent_runs"} & narrowed
     assert not [each for each in DATA_TYPES.values() if can_be_narrowed(each, room)]

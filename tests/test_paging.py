@@ -10,10 +10,11 @@ from typing import Any, Literal
 
 import pytest
 
-from hyperstudy_source.cursors import Place, Window
+from hyperstudy_source.cursors import Window
 from hyperstudy_source.envelope import Page
 from hyperstudy_source.fields import Row
 from hyperstudy_source.paging import Moved, Stretch, Unordered, Walk
+from hyperstudy_source.places import Place
 from hyperstudy_source.values import read_time
 
 NOON = datetime(2024, 6, 15, 12, 0, tzinfo=timezone.utc)
@@ -92,7 +93,7 @@ def walk(api: Api, window: Window = EVERYTHING, place: Place | None = None, **op
 
 
 def beginning(window: Window) -> Place:
-    return Place(NOON, None, window.start, window.start)
+    return Place("run", NOON, None, window.start, window.start)
 
 
 def names(stretches: Sequence[Stretch]) -> list[str]:
@@ -431,3 +432,44 @@ def test_rows_without_a_time_behind_others_are_missing_from_the_count() -> None:
     assert names(list(walked)) == ["0", "1", "2", "3", "4"]
     assert (walked.place.expected, walked.place.delivered, walked.place.jumped) == (7, 5, True)
     assert read(Api(rows_at(*times)), by_offset=True) == ["0", "1", "2", "3", "4", "5", "6"]
+
+
+def alike(*marks: str) -> list[Row]:
+    """Rows without a key: those of one mark are the same."""
+    return [{"id": mark, "timestamp": NOON.isoformat()} for mark in marks]
+
+
+GROUPS: dict[str, list[Row]] = {
+    "fewer_than_a_page": alike("a", "b", "b", "c", "c", "d"), "a_page": alike("a", "b", "b", "b", "c", "d", "e"),
+    "more_than_a_page": alike("a", "b", "b", "b", "b", "b", "c", "d"), "all": alike(*"aaaaaaa"),
+    "at_the_start": alike(*"aaaabcd"), "at_the_end": alike(*"abcdddd"), "two": alike(*"aabbccdd"),
+}
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4])
+@pytest.mark.parametrize("total", ["filtered", "absent"])
+@pytest.mark.parametrize("rows", GROUPS.values(), ids=GROUPS)
+def test_rows_that_are_alike_come_as_often_as_there_are(
+    rows: list[Row], total: Literal["filtered", "absent"], limit: int
+) -> None:
+    api = Api(list(rows), limit=limit, total=total, sort="ignored")
+    assert names(list(walk(api, by_offset=True, has_key=False))) == [each["id"] for each in rows]
+
+
+@pytest.mark.parametrize("when", [1, 2, 3])
+@pytest.mark.parametrize("limit", [1, 2, 3, 4])
+@pytest.mark.parametrize("change", [
+    lambda api: api.rows.insert(0, *alike("new")), lambda api: api.rows.pop(0),
+    lambda api: (api.rows.pop(0), api.rows.append(*alike("new"))),
+], ids=["come", "gone", "gone_and_come"])
+@pytest.mark.parametrize("rows", [each for name, each in GROUPS.items() if name not in ("all", "at_the_start", "two")])
+def test_a_row_that_comes_or_goes_before_rows_that_are_alike_is_noticed(
+    rows: list[Row], change: Callable[[Api], object], limit: int, when: int
+) -> None:
+    """Either the pages do not fit together, or what came is all that was there."""
+    api = Api(list(rows), limit=limit, total="absent", sort="ignored", before={when: change})
+    try:
+        came = names(list(walk(api, by_offset=True, has_key=False)))
+    except Moved:
+        return
+    assert came in ([each["id"] for each in rows], [each["id"] for each in api.rows])
