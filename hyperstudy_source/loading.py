@@ -37,6 +37,8 @@ COMPLETE, INCOMPLETE, STOPPED = 0, 3, 75
 """Exit statuses of a run that loaded: all of it, all but what the report names, or as much as the requests allowed."""
 SLICE_REQUESTS = 300
 """Requests after which what was read is loaded, before more is read."""
+DISCARDING = "hyperstudy_discarding"
+"""Under this name the pipeline's local state keeps that what a killed run has left is being discarded."""
 MOST_REASONS = 20
 """Reasons that the summary shows; the ledger has them all."""
 
@@ -184,10 +186,18 @@ def _require_packages(pipeline: dlt.Pipeline) -> None:
 def _discard_interrupted(pipeline: dlt.Pipeline) -> None:
     """Discards what a killed run has left and sets the cursors back to before it, so that it is read again.
 
-    What of it came into the destination is replaced, since rows are merged by their keys.
+    What of it came into the destination is replaced, since rows are merged by their keys. dlt takes the package away
+    before it sets the state back: if it was killed in between, the state comes from the destination.
     """
     if pipeline.list_extracted_load_packages() or pipeline.list_normalized_load_packages():
+        pipeline.set_local_state_val(DISCARDING, True)
         pipeline.abort_packages()
+    elif pipeline.state["_local"].get(DISCARDING):
+        pipeline.drop()
+        pipeline.sync_destination()
+    else:
+        return
+    pipeline.set_local_state_val(DISCARDING, False)
 
 
 def _row_counts(pipeline: dlt.Pipeline) -> dict[str, int]:

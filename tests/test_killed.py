@@ -7,14 +7,18 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dlt
 import pytest
+from dlt.pipeline.exceptions import PipelineStepFailed
 from loaded import new_pipeline, quiet_place
-from truth import contents, query
+from truth import contents, query, sync
 
+from hyperstudy_source import hyperstudy_source
+from hyperstudy_source.loading import DISCARDING
 from hyperstudy_source.standin import Behaviour, StandIn, Study, demo_study
 
 NAMES = ("rooms", "events", "questionnaire", "chat", "sync", "ratings_sparse", "variable_writes", "variable_timeline",
@@ -92,3 +96,28 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_tables(
     with capsys.disabled():
         sys.stdout.write(f"\n{killed} of {KILLS} runs killed: {again} requests on top of {requests}, "
                          f"up to {rows_again} rows again on top of {rows}\n")
+
+
+def test_a_kill_while_the_rest_of_a_killed_run_is_discarded_loses_nothing(
+    study: Study, serve: Callable[..., StandIn], pipeline: dlt.Pipeline
+) -> None:
+    """Dlt has taken the package away then, and not yet set the state back."""
+    api = serve(study)
+    assert sync(pipeline, api, "sync", "questionnaire", "events").exit_status == 0
+    for number in range(9):
+        study.add("sync", {"mark": f"{number}", "timestamp": f"2024-06-20T10:00:0{number}.000Z"},
+                  experiment_id=study.experiments[0]["id"], room_id="room_v01")
+    before = {table: len(study.of(table, study.experiments[0]["id"])) for table in ("sync", "events")}
+    source = hyperstudy_source(api.api_key, api.base_url).with_resources("sync", "questionnaire", "events")
+    pipeline.extract(source)
+    pipeline.normalize()
+    pipeline.set_local_state_val(DISCARDING, True)
+    pipeline._get_load_storage().normalized_packages.set_abort_flag(pipeline.list_normalized_load_packages()[0])
+    with pytest.raises(PipelineStepFailed):
+        pipeline._load()
+    assert not pipeline.has_pending_data
+    assert sync(pipeline, api, "sync", "questionnaire", "events").exit_status == 0
+    for table, rows in before.items():
+        assert query(pipeline, f"SELECT count(*) FROM {table} WHERE experiment_id = '{study.experiments[0]['id']}'"
+                     ) == [(rows,)]
+    assert not pipeline.state["_local"].get(DISCARDING)
