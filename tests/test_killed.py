@@ -105,7 +105,7 @@ def test_a_kill_while_the_rest_of_a_killed_run_is_discarded_loses_nothing(
     api = serve(study)
     assert sync(pipeline, api, "sync", "questionnaire", "events").exit_status == 0
     for number in range(9):
-        study.add("sync", {"mark": f"{number}", "timestamp": f"2024-06-20T10:00:0{number}.000Z"},
+        study.add("sync", {"mark": f"{number}", "timestamp": f"2024-06-2{number}T10:00:00.000Z"},
                   experiment_id=study.experiments[0]["id"], room_id="room_v01")
     before = {table: len(study.of(table, study.experiments[0]["id"])) for table in ("sync", "events")}
     source = hyperstudy_source(api.api_key, api.base_url).with_resources("sync", "questionnaire", "events")
