@@ -76,7 +76,10 @@ class WindowVisit(Visit):
         return kept
 
     def _kept_place(self) -> Place | None:
-        """The place in the state; where everything is to be read, only one that belongs to the same run or round."""
+        """The place in the state, if this run may go on there.
+
+        A bare run begins anew, and so does one that is to read everything, unless the place is of its own round.
+        """
         run, kept = self.run, self._cursors.place
         if kept is None or kept.run_id == run.run_id:
             return kept
