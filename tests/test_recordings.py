@@ -324,7 +324,7 @@ def test_a_run_that_was_killed_is_made_good_by_the_next_one(serve: Serve, tmp_pa
     api = serve(study, Behaviour(faults=[fault]))
     with start(api, tmp_path) as running:
         wait_for(lambda: len(api.seen(STORAGE)) == 3 and len(files_in(tmp_path / "target")) == 3
-                 and temporary_files(tmp_path / "target"), running)
+                 and len(temporary_files(tmp_path / "target")) == 1, running)
         running.kill()
     assert len(temporary_files(tmp_path / "target")) == 1
     fault.times = 0
