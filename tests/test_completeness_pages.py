@@ -17,9 +17,8 @@ from hyperstudy_source.loading import LoadReport
 from hyperstudy_source.standin import Behaviour, Fault, StandIn, Study
 from hyperstudy_source.standin.behaviour import Bound, Total
 
-TYPES = {"events": "/data/events", "ratings_continuous": "/data/ratings/continuous", "eyetracking": "/data/eyetracking",
-         "sync": "/data/sync"}
-"""One type with a key, and three without."""
+TYPES = {"events": "/data/events", "eyetracking": "/data/eyetracking", "sync": "/data/sync"}
+"""One type with a key, and two without."""
 PAGE, ROWS = 5, 12
 
 
