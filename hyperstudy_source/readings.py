@@ -85,10 +85,12 @@ class Readings:
         """The reading in the current extract, with those that take part in it there."""
         run = self._reader.run
         loaded = extracted(run) - (set() if self._files else {RECORDING_FILES.name})
-        wanted = TAKERS.get(reading, lambda _: {reading: _all})(self._reader)
-        takers = {name: part for name, part in wanted.items() if name in loaded or (
-            name not in TABLES and not loaded.isdisjoint(TAKERS[name](self._reader)))}
+        takers = {name: part for name, part in self._takers(reading).items()
+                  if name in loaded or (name not in TABLES and not loaded.isdisjoint(self._takers(name)))}
         return run.extract.sharings.setdefault(reading, Sharing(takers, run.extract.left))
+
+    def _takers(self, reading: str) -> Mapping[str, Part]:
+        return TAKERS[reading](self._reader) if reading in TAKERS else {reading: _all}
 
 
 def _all(page: Any) -> Any:

@@ -92,7 +92,7 @@ def is_created(data_type: DataType) -> bool:
 
 
 def _check_hints(of: DltResource, data_type: DataType) -> None:
-    """Whether rows are merged by their key: dlt appends, replaces or merges by others where it is told to, by `apply_hints` or by `pipeline.run`."""
+    """Rows are to be merged by their key, whatever `apply_hints` or `pipeline.run` say."""
     table = of.compute_table_schema()
     columns = table["columns"].values()
     wrong = {
