@@ -2,12 +2,12 @@
 
 Cursors are kept per scope in the resource's state, `cursors: {scope: time}`: with one for all, a new experiment would
 lose its history. They move when a window was read to its end; where a read stands that was interrupted is kept beside
-them. Both move before the rows that they cover are yielded, so that all is committed together.
+them. Both move when the rows that they cover have been handed on, in the same load package.
 """
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterable, MutableMapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -109,7 +109,10 @@ class Cursors:
     @property
     def newest(self) -> datetime | None:
         """Where the cursors stand; the oldest, if they differ."""
-        known = [read_time(cursors.get(self.key)) for cursors in self.positions]
+        return self._oldest(self.positions)
+
+    def _oldest(self, positions: Sequence[Positions]) -> datetime | None:
+        known = [read_time(cursors.get(self.key)) for cursors in positions]
         return min([moment for moment in known if moment], default=None) if all(known) else None
 
     @property
@@ -123,22 +126,27 @@ class Cursors:
             return None
         return place
 
-    def keep(self, place: Place) -> None:
-        """Keeps where the read stands."""
-        self.places[self.task] = {"tables": list(self.tables), "place": place.written()}
+    def keep(self, place: Place, tables: Iterable[str] | None = None) -> None:
+        """Keeps where the read stands, for these of its tables."""
+        self.places[self.task] = {"tables": list(self.tables if tables is None else tables), "place": place.written()}
 
     def drop_place(self) -> None:
         """Forgets it: the window was read to its end."""
         self.places.pop(self.task, None)
 
-    def move(self, newest: datetime | None, now: datetime) -> datetime | None:
-        """Moves the cursors to the newest row, never back and not past this machine's clock; a backfill moves none."""
+    def move(self, newest: datetime | None, now: datetime, tables: Sequence[str] | None = None) -> datetime | None:
+        """Moves the cursors of these tables to the newest row, and says where they stand then.
+
+        They move never back and not past this machine's clock; a backfill moves none.
+        """
+        moving = self.positions if tables is None else [
+            cursors for name, cursors in zip(self.tables, self.positions, strict=False) if name in tables]
         if newest and not self.window.bound:
-            for cursors in self.positions:
+            for cursors in moving:
                 last = read_time(cursors.get(self.key))
                 reached = min(newest, now)
                 cursors[self.key] = (max(reached, last) if last else reached).isoformat()
-        return self.newest
+        return self._oldest(moving)
 
     @property
     def task(self) -> str:

@@ -7,17 +7,16 @@ resource's state keeps what was last seen of it, and nothing is asked for what h
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import quote
 
 from hyperstudy_source.data_types import DataType
 from hyperstudy_source.envelope import Page
 from hyperstudy_source.fields import Row
 from hyperstudy_source.reading import Reader
-from hyperstudy_source.rooms import detail_path, is_in, rooms, variable_timeline, variable_writes
+from hyperstudy_source.rooms import detail_path, is_in, rooms
 from hyperstudy_source.scopes import EVERYWHERE, Scope
-from hyperstudy_source.tables import opening
+from hyperstudy_source.sharing import Items
 from hyperstudy_source.values import digest
 from hyperstudy_source.visits import Visit
 
@@ -32,14 +31,13 @@ MOST_DECISIONS_PER_ROOM = 5_000_000
 """Where raising the cap ends: a thousand times the default."""
 
 
-def experiments(reader: Reader, data_type: DataType) -> Iterator[Any]:
+def experiments(reader: Reader, data_type: DataType) -> Items:
     """`GET /experiments/{id}`: the detail of every experiment that is new or whose row in the list has changed.
 
     The detail has all fields of the list. A list without `updatedAt` cannot tell, so each detail is read then.
     """
     table = reader.table(data_type)
     seen = table.state.setdefault("seen", {})
-    yield opening()
     visited = reader.run.visited.setdefault(table.name, set())
     for scope in dict.fromkeys(Scope(scope.experiment_id) for scope in reader.found_scopes()):
         if scope in visited or reader.is_done(table, scope):
@@ -57,17 +55,16 @@ def experiments(reader: Reader, data_type: DataType) -> Iterator[Any]:
                 for page in visit.at(detail_path(scope)):
                     if not page.rows:
                         visit.doubt("the API gives no detail")
-                    elif mark and not page.warnings:
-                        seen[scope.experiment_id] = mark
                     found = page.rows or [{"id": scope.experiment_id}]
                     yield visit.shaped([{**summary, **row} for row in found])
+                    if mark and page.rows and not page.warnings:
+                        seen[scope.experiment_id] = mark
         reader.over(table, visit)
 
 
-def deployments(reader: Reader, data_type: DataType) -> Iterator[Any]:
+def deployments(reader: Reader, data_type: DataType) -> Items:
     """`GET /deployments`: one request for all experiments, or one for each that was asked for."""
     table = reader.table(data_type)
-    yield opening()
     wanted: list[Scope | None] = [None]
     if reader.scopes.named:
         wanted = [*dict.fromkeys(Scope(scope.experiment_id) for scope in reader.found_scopes())]
@@ -81,11 +78,10 @@ def deployments(reader: Reader, data_type: DataType) -> Iterator[Any]:
         reader.over(table, visit)
 
 
-def sessions(reader: Reader, data_type: DataType, of_deployments: Sequence[Row]) -> Iterator[Any]:
+def sessions(reader: Reader, data_type: DataType, of_deployments: Sequence[Row]) -> Items:
     """`GET /deployments/{id}/sessions`, for deployments that are open or have changed; none of a quiet experiment."""
     table = reader.table(data_type)
     seen = table.state.setdefault("seen", {})
-    yield opening()
     by_experiment: dict[str, list[Row]] = {}
     for deployment in [*reader.run.waiting_for(table.name), *of_deployments]:
         by_experiment.setdefault(deployment["experiment_id"], []).append(deployment)
@@ -103,21 +99,20 @@ def sessions(reader: Reader, data_type: DataType, of_deployments: Sequence[Row])
                 if reader.round.is_done(table.name, deployment_id, mark):
                     continue
                 for page in visit.at(f"/deployments/{quote(deployment_id, safe='')}/sessions"):
+                    yield visit.shaped([{"deploymentId": deployment_id, **row} for row in page.rows])
                     if not page.warnings:
                         seen[deployment_id] = mark
                         reader.round.note_done(table.name, deployment_id, mark)
-                    yield visit.shaped([{"deploymentId": deployment_id, **row} for row in page.rows])
         if reader.run.stopped:
             reader.run.wait(table.name, found)
 
 
-def agent_decisions(reader: Reader, data_type: DataType) -> Iterator[Any]:
+def agent_decisions(reader: Reader, data_type: DataType) -> Items:
     """`GET /data/agent-decisions`: not paginated, but cut per room; a cut answer is asked for again with a higher cap.
 
     The answer also holds rows of `_type` run; `agent_runs` reads the same ones, and more of each.
     """
     table = reader.table(data_type)
-    yield opening()
     for scope in reader.due(table):
         with Visit(table, scope) as visit:
             cap = DECISIONS_PER_ROOM
@@ -138,10 +133,9 @@ def _is_cut(pages: Sequence[Page], cap: int) -> bool:
     return any(page.metadata.get("truncated") for page in pages) or cap in by_room.values()
 
 
-def agent_runs(reader: Reader, data_type: DataType) -> Iterator[Any]:
+def agent_runs(reader: Reader, data_type: DataType) -> Items:
     """`GET /data/agent-runs`: not paginated."""
     table = reader.table(data_type)
-    yield opening()
     for scope in reader.due(table):
         with Visit(table, scope) as visit:
             for page in visit.pages():
@@ -149,10 +143,9 @@ def agent_runs(reader: Reader, data_type: DataType) -> Iterator[Any]:
         reader.over(table, visit)
 
 
-def personas(reader: Reader, data_type: DataType) -> Iterator[Any]:
+def personas(reader: Reader, data_type: DataType) -> Items:
     """`GET /personas`: needs a permission of its own, so it is read only where it is asked for."""
     table = reader.table(data_type)
-    yield opening()
     if EVERYWHERE not in reader.run.visited.setdefault(table.name, set()):
         with Visit(table) as visit:
             for page in visit.at("/personas"):
@@ -184,23 +177,11 @@ def _is_over(row: Row) -> bool:
     return str(row.get("status")).lower() in FINAL_STATUSES
 
 
-READ_BY: Mapping[str, Callable[[Reader, DataType], Iterator[Any]]] = {
+READ_BY: Mapping[str, Callable[[Reader, DataType], Items]] = {
     "experiments": experiments, "deployments": deployments, "rooms": rooms, "agent_decisions": agent_decisions,
     "agent_runs": agent_runs, "personas": personas,
 }
 """Data types that are read by an endpoint of their own shape."""
 
-MADE_OF: Mapping[str, tuple[str, Callable[[Reader, DataType, Any], Iterator[Any]]]] = {
-    "sessions": ("deployments", sessions),
-    "variable_writes": ("room_variables", variable_writes),
-    "variable_timeline": ("room_variables", variable_timeline),
-}
-"""Data types that follow from the rows of another resource."""
-
 WITHOUT_PAGES = frozenset({"agent_decisions", "agent_runs"})
 """Data types of which an answer is the whole."""
-
-PART_OF_EVENTS: Mapping[str, Callable[[Row], bool]] = {
-    "questionnaire": is_questionnaire, "instructions": is_instruction, "consent": is_consent,
-}
-"""Data types that are events of one kind."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any
 
 import dlt
 
@@ -22,7 +21,8 @@ from hyperstudy_source.narrowing import RoomByRoom, can_be_narrowed
 from hyperstudy_source.rounds import Round
 from hyperstudy_source.runs import Reads, Run
 from hyperstudy_source.scopes import EVERYWHERE, READS, Scope, Scopes
-from hyperstudy_source.tables import TableRows, opening
+from hyperstudy_source.sharing import Items
+from hyperstudy_source.tables import TableRows
 from hyperstudy_source.visits import Table, Visit
 from hyperstudy_source.window_visits import WindowVisit
 
@@ -38,11 +38,11 @@ class Reader:
     def table(self, data_type: DataType) -> Table:
         """A data type in the current slice; the same one until dlt starts another."""
         state = dlt.current.resource_state(data_type.name)
-        known = self._tables.get(data_type.name)
-        if known is None or known.state is not state:
+        known, loaded = self._tables.get(data_type.name), _loaded(data_type)
+        if known is None or known.state is not state or known.loaded != loaded:
             rows = TableRows(data_type, dlt.current.source_schema(), state.get("told_by"))
             known = self._tables[data_type.name] = Table(
-                data_type, rows, state, _loaded(data_type), self.client, self.run, self.freshness, self.page_size)
+                data_type, rows, state, loaded, self.client, self.run, self.freshness, self.page_size)
         return known
 
     def due(
@@ -119,23 +119,20 @@ class Reader:
         reads.room_by_room = not self.run.is_limited and can_be_narrowed(table.data_type, scope)
         return reads.room_by_room
 
-    def in_windows(self, data_type: DataType, cursor: dlt.sources.incremental[datetime]) -> Iterator[Any]:
+    def in_windows(self, data_type: DataType, cursor: dlt.sources.incremental[datetime]) -> Items:
         """The rows of a data type with a cursor, each scope from where its cursor stands.
 
         The cursors of the tables derived from it move along if they are loaded too; a table that was not loaded
         before gets its whole history.
         """
-        cursor.advance(None)  # type: ignore[arg-type]  # None is what switches the filter off
         table = self.table(data_type)
-        yield opening()
         backfill = f"{cursor.initial_value} to {cursor.end_value}" if is_bound(cursor) else ""
         for scope in self.due(table, backfill=backfill):
             yield from self._window(table, scope, self._cursors(table, scope, cursor), backfill)
 
-    def whole(self, data_type: DataType) -> Iterator[Any]:
+    def whole(self, data_type: DataType) -> Items:
         """The rows of a data type without a cursor, all of them in every scope."""
         table = self.table(data_type)
-        yield opening()
         everything = Window(None, None, bound=False)
         for scope in self.due(table):
             yield from self._window(table, scope, self._progress(table, scope, everything))

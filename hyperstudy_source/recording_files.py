@@ -27,9 +27,9 @@ from hyperstudy_source.reading import Reader, selected, task_of
 from hyperstudy_source.recordings import Listed, Recording, link_in
 from hyperstudy_source.runs import Run
 from hyperstudy_source.scopes import Scope
-from hyperstudy_source.tables import opening
+from hyperstudy_source.sharing import Items
 from hyperstudy_source.targets import NotWritten, Target
-from hyperstudy_source.visits import GOES_ON, Table, Visit
+from hyperstudy_source.visits import CLOSED, GOES_ON, Table, Visit
 
 DOWNLOAD_THREADS = 8
 """Files that are fetched at once where nothing else is set."""
@@ -51,10 +51,9 @@ class RecordingFiles:
         self._table: Table | None = None
         self._task = ""
 
-    def read(self, reader: Reader, data_type: DataType) -> Iterator[Any]:
+    def read(self, reader: Reader, data_type: DataType) -> Items:
         """`GET /data/recordings`: the rows for the table, while the links in them, which no table keeps, stay here."""
         table = reader.table(data_type)
-        yield opening()
         wanted = bool(selected([RECORDING_FILES.name]))
         task = replace(table, loaded=[*table.loaded, RECORDING_FILES.name]) if wanted else table
         self._task = task_of(task)
@@ -86,13 +85,20 @@ class RecordingFiles:
                 self._seen.add(_place(recording.row))
                 by_experiment[recording.experiment_id].append(recording)
         files = table.state.setdefault("files", {})
+        for experiment_id in by_experiment:
+            self._forget_settled(reader, Scope(experiment_id))
         for experiment_id, recordings in by_experiment.items():
             tally = run.files.setdefault(experiment_id, FileTally(run.now()))
             due = [recording for recording in recordings if not tally.is_over(recording)]
             written: Written = []
-            for part in self._settled(due, files.setdefault(experiment_id, {})) if due else ():
-                written += part
-                yield [row for _, row in part]
+            try:
+                for part in self._settled(due, files.setdefault(experiment_id, {})) if due else ():
+                    written += part
+                    yield [row for _, row in part]
+            except GeneratorExit:
+                run.record(LedgerRow(
+                    table.name, Scope(experiment_id), "stopped", tally.began, run.now(), reason=CLOSED), of_run=True)
+                raise
             self._postpone(due, tally, written, run)
             self._note(reader, experiment_id, tally, written)
             self._describe(experiment_id, written, table)
@@ -190,17 +196,22 @@ class RecordingFiles:
     def _note_settled(self, reader: Reader, scope: Scope, tally: FileTally, reason: str | None) -> None:
         """Takes note of whether the files of an experiment are there, for the next runs."""
         table, freshness = reader.table(RECORDING_FILES), reader.freshness
-        mark, whole = freshness.mark(scope), table.state.setdefault("whole", {})
+        mark = freshness.mark(scope)
         if tally.is_whole:
             freshness.note_read(table.name, scope, tally.began, mark)
-            whole[scope.experiment_id] = self._recording_type or EVERY_TYPE
+            table.state.setdefault("whole", {})[scope.experiment_id] = self._recording_type or EVERY_TYPE
         else:
-            freshness.forget(table.name, scope)
-            whole.pop(scope.experiment_id, None)
+            self._forget_settled(reader, scope)
         if tally.missing and not tally.postponed:
             reader.round.note_try(self._task, scope.cursor_key, reason)
         elif not tally.postponed:
             reader.round.note_done(table.name, scope.cursor_key, mark)
+
+    def _forget_settled(self, reader: Reader, scope: Scope) -> None:
+        """Until it is known again: whether the files of an experiment are there."""
+        if not reader.scopes.is_narrowed:
+            reader.freshness.forget(RECORDING_FILES.name, scope)
+            reader.table(RECORDING_FILES).state.setdefault("whole", {}).pop(scope.experiment_id, None)
 
     def _is_unsettled(self, reader: Reader, scope: Scope) -> bool:
         """Whether files are still to be fetched, or one that was fetched is not where it was."""

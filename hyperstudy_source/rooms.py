@@ -14,7 +14,7 @@ from hyperstudy_source.data_types import DATA_TYPES, DataType
 from hyperstudy_source.fields import Row
 from hyperstudy_source.reading import Reader, selected
 from hyperstudy_source.scopes import Scope
-from hyperstudy_source.tables import opening
+from hyperstudy_source.sharing import Items
 from hyperstudy_source.values import digest
 from hyperstudy_source.visits import Visit
 
@@ -32,10 +32,9 @@ def is_in(row: Row, scope: Scope) -> bool:
     return str(row.get("experimentId") or scope.experiment_id) == scope.experiment_id
 
 
-def rooms(reader: Reader, data_type: DataType) -> Iterator[Any]:
+def rooms(reader: Reader, data_type: DataType) -> Items:
     """`GET /data/rooms`: as many as the API gives at most may not be all, so they are asked for by deployment then."""
     table = reader.table(data_type)
-    yield opening()
     variables = selected(VARIABLES)
     task = replace(table, loaded=[*table.loaded, *variables])
     unread = [_missing(name) for name in variables]
@@ -54,8 +53,9 @@ def rooms(reader: Reader, data_type: DataType) -> Iterator[Any]:
                 visit.check_total()
             if scope.room_id is None:
                 reader.freshness.note_rooms(scope.experiment_id, found)
-            for name in variables:
-                reader.freshness.note_read(name, scope, visit.started, reader.freshness.mark(scope))
+            for name in task.still_loaded:
+                if name in variables:
+                    reader.freshness.note_read(name, scope, visit.started, reader.freshness.mark(scope))
         reader.over(task, visit)
 
 
@@ -85,18 +85,15 @@ def _open_times(rows: Sequence[Row]) -> list[Row]:
     return [{name: row.get(name) for name in ("start_time", "created_at", "end_time")} for row in rows]
 
 
-def room_variables(reader: Reader, of_rooms: Sequence[Row]) -> Iterator[Any]:
+def room_variables(reader: Reader, of_rooms: Sequence[Row]) -> Items:
     """`GET /data/variables/room/{id}`, for rooms that are open or have changed: writes and timeline in one answer."""
-    names = selected(VARIABLES)
-    table = replace(reader.table(DATA_TYPES["variable_writes"]), loaded=names)
-    seen = [dlt.current.resource_state(name).setdefault("seen", {}) for name in names]
-    missing = [_missing(name) for name in names]
+    table = replace(reader.table(DATA_TYPES["variable_writes"]), loaded=selected(VARIABLES))
     waiting = [*reader.run.waiting_for("room_variables"), *of_rooms]
     due = [room for room in waiting
-           if (reader.run.full or any(marks.get(room["id"]) != digest(room) for marks in seen))
+           if (reader.run.full or any(_seen(name).get(room["id"]) != digest(room) for name in table.loaded))
            and not reader.round.is_done("room_variables", room["id"], digest(room))]
-    for rooms in missing:
-        rooms.update({room["id"]: room["experiment_id"] for room in due})
+    for name in table.loaded:
+        _missing(name).update({room["id"]: room["experiment_id"] for room in due})
     for number, room in enumerate(due):
         if reader.run.slice_is_over:
             reader.run.wait("room_variables", due[number:])
@@ -105,34 +102,34 @@ def room_variables(reader: Reader, of_rooms: Sequence[Row]) -> Iterator[Any]:
         scope = Scope(room["experiment_id"], room_id)
         with Visit(table, scope) as visit:
             for page in visit.pages():
-                if not page.warnings:
-                    reader.round.note_done("room_variables", room_id, digest(room))
-                    for rooms in missing:
-                        rooms.pop(room_id, None)
-                if not page.warnings and reader.freshness.open_until(room) < reader.run.now():
-                    for marks in seen:
-                        marks[room_id] = digest(room)
                 if dropped := page.metadata.get("droppedWrites"):
                     written = len(dropped) if isinstance(dropped, list) else dropped
                     reader.run.remark(f"variable_writes of {scope}: the API dropped {written} faulty writes.")
                 visit.count(len(page.rows))
                 yield {"scope": scope, "writes": page.rows, "metadata": page.metadata}
+                if not page.warnings:
+                    _note_read(reader, room, table.still_loaded)
         if reader.run.stopped:
             reader.run.wait("room_variables", [room])
 
 
-def variable_writes(reader: Reader, data_type: DataType, answer: Any) -> Iterator[Any]:
+def _note_read(reader: Reader, room: Row, names: Sequence[str]) -> None:
+    """Takes note that the variables of a room were read for these tables; of an open room they may still change."""
+    reader.round.note_done("room_variables", room["id"], digest(room))
+    for name in names:
+        _missing(name).pop(room["id"], None)
+        if reader.freshness.open_until(room) < reader.run.now():
+            _seen(name)[room["id"]] = digest(room)
+
+
+def variable_writes(reader: Reader, answer: Any) -> list[Row]:
     """The write log of a room's variables."""
-    yield opening()
-    if answer:
-        yield reader.table(data_type).shaped(answer["writes"], answer["scope"], Counter())
+    table = reader.table(DATA_TYPES["variable_writes"])
+    return table.shaped(answer["writes"], answer["scope"], Counter())
 
 
-def variable_timeline(reader: Reader, data_type: DataType, answer: Any) -> Iterator[Any]:
+def variable_timeline(reader: Reader, answer: Any) -> list[Row]:
     """The values of a room's variables, a row for each state; the variables' own names are data, not columns."""
-    yield opening()
-    if not answer:
-        return
     stated, timeline = (answer["metadata"].get(name) or [] for name in ("variableNames", "timeline"))
     written = [row.get("variable") for row in answer["writes"]]
     names = {str(name) for name in (*(stated if isinstance(stated, list) else ()), *written)} - {"stateId"}
@@ -142,7 +139,13 @@ def variable_timeline(reader: Reader, data_type: DataType, answer: Any) -> Itera
     gathered = [{**{name: value for name, value in state.items() if name not in names},
                  "variables": {name: state[name] for name in state if name in names}}
                 for state in states if isinstance(state, dict)]
-    yield reader.table(data_type).shaped(gathered, answer["scope"], Counter())
+    return reader.table(DATA_TYPES["variable_timeline"]).shaped(gathered, answer["scope"], Counter())
+
+
+def _seen(name: str) -> dict[str, str]:
+    """Rooms whose variables were read when nothing more was to come, as they were then."""
+    seen: dict[str, str] = dlt.current.resource_state(name).setdefault("seen", {})
+    return seen
 
 
 def _missing(name: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ A run of `load` goes through several slices, each a load package of its own; a r
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from collections import Counter, defaultdict
@@ -22,6 +23,7 @@ from hyperstudy_source.completeness import SETTLED, LedgerRow
 from hyperstudy_source.errors import ApiError, Forbidden, QuotaReached, RateLimited, ServerFailed, Unreachable
 from hyperstudy_source.manifest import FileTally
 from hyperstudy_source.scopes import Scope, Scopes
+from hyperstudy_source.sharing import Extract
 from hyperstudy_source.targets import Target
 
 FAILURES_IN_A_ROW = 3
@@ -78,9 +80,11 @@ class Run:
         self.scopes: Scopes | None = None
         self.target: Target | None = None
         """Where the recordings' files go, if anywhere."""
-        self.open = self.ticks = 0
-        """Resources that are being read, and how often any has yielded: tells the ledger when all are over."""
-        self._state: object = None
+        self.token = uuid.uuid4().hex
+        """Tells its resources from those of others, for as long as it lives."""
+        self.extract = Extract()
+        self._told: tuple[object, object] | None = None
+        self._lock = threading.Lock()
         self.forget()
 
     def forget(self) -> None:
@@ -118,13 +122,20 @@ class Run:
         """The time, in UTC."""
         return datetime.fromtimestamp(self.clock(), timezone.utc)
 
-    def begin(self, state: object) -> None:
-        """Is told dlt's state by every resource that starts: with another one, a run without slices begins anew."""
-        if self._state is not None and self._state is not state and not self.is_sliced:
-            self.forget()
-            if self.scopes:
-                self.scopes.forget()
-        self._state = state
+    def begin(self, state: object, source: object) -> None:
+        """Is told dlt's state and source by every resource that starts: other ones mean another extract.
+
+        A run without slices begins anew with each, under an id of its own.
+        """
+        with self._lock:
+            if self._told and self._told[0] is state and self._told[1] is source:
+                return
+            if self._told and not self.is_sliced:
+                self.forget()
+                self.run_id = uuid.uuid4().hex
+                if self.scopes:
+                    self.scopes.forget()
+            self._told, self.extract = (state, source), Extract()
 
     @property
     def requests(self) -> int:

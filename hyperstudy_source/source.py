@@ -6,11 +6,13 @@ before dlt extracts. The types of the options are spelled for dlt, which reads t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import datetime
 from typing import Any, Optional, Union
 
 import dlt
+from dlt.common import logger
 from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
@@ -18,22 +20,21 @@ from hyperstudy_source.budget import REQUESTS_PER_HOUR, REQUESTS_PER_MINUTE, Bud
 from hyperstudy_source.client import Client
 from hyperstudy_source.cursors import FAR_FUTURE, FAR_PAST, MARGIN
 from hyperstudy_source.data_types import DATA_TYPES, RECORDING_FILES, SYNC_LEDGER, TABLES, DataType
-from hyperstudy_source.endpoints import MADE_OF, PART_OF_EVENTS, READ_BY
 from hyperstudy_source.errors import SettingError
-from hyperstudy_source.fields import Row, column_name
+from hyperstudy_source.fields import column_name
 from hyperstudy_source.file_names import SDK_PATTERN, FileNames, name_pattern
 from hyperstudy_source.freshness import MAX_OPEN_DAYS, SETTLE_HOURS, Freshness
 from hyperstudy_source.reading import Reader
+from hyperstudy_source.readings import Readings
 from hyperstudy_source.recording_files import DOWNLOAD_THREADS, RecordingFiles
-from hyperstudy_source.rooms import room_variables
+from hyperstudy_source.resources import extracted, is_created, prepare, resource
 from hyperstudy_source.runs import Run, this_run
 from hyperstudy_source.scopes import Scopes, listed_ids, participants_in_rooms
-from hyperstudy_source.tables import declare, hints, opening
+from hyperstudy_source.sharing import Items
+from hyperstudy_source.tables import declare
 from hyperstudy_source.targets import Target
 from hyperstudy_source.values import read_time
 
-IDLE_ROUNDS = 3
-"""Rounds through all resources in which none yields anything before they count as read."""
 Bounds = tuple[Optional[datetime], Optional[datetime]]
 
 
@@ -140,80 +141,31 @@ def _recording_files(
 def _resources(
     reader: Reader, bounds: Bounds, lookback: float, files: RecordingFiles | None
 ) -> list[DltResource]:
-    made: dict[str, DltResource] = {}
-    for name, data_type in DATA_TYPES.items():
-        if name == "variable_writes":
-            made["room_variables"] = _room_variables(reader, made["rooms"])
-        if name == "recordings" and files:
-            made[name] = _resource(files.read, reader, data_type)
-        elif name in READ_BY:
-            made[name] = _resource(READ_BY[name], reader, data_type)
-        elif name in MADE_OF:
-            parent, read = MADE_OF[name]
-            made[name] = _transformer(read, reader, data_type, made[parent])
-        elif name in PART_OF_EVENTS:
-            made[name] = _part(PART_OF_EVENTS[name], data_type, made["events"])
-        elif data_type.cursor:
-            made[name] = _windowed(reader, data_type, bounds, lookback)
-        else:
-            made[name] = _resource(Reader.whole, reader, data_type)
-    made[RECORDING_FILES.name] = _manifest(files, reader, made["recordings"])
-    made[SYNC_LEDGER.name] = _ledger(reader)
-    return list(made.values())
+    readings = Readings(reader, files)
+    return [_windowed(reader, readings, data_type, bounds, lookback) if data_type.cursor
+            else _resource(reader, readings, data_type) for data_type in DATA_TYPES.values()] + [
+            _resource(reader, readings, RECORDING_FILES), _ledger(reader)]
 
 
-def _resource(
-    read: Callable[[Reader, DataType], Iterator[Any]], reader: Reader, data_type: DataType
-) -> DltResource:
+def _resource(reader: Reader, readings: Readings, data_type: DataType) -> DltResource:
     def rows() -> Iterator[Any]:
-        yield from _followed(reader, read(reader, data_type))
+        yield from _followed(reader, readings.items(data_type), data_type)
 
-    return dlt.resource(rows, **hints(data_type))
+    return resource(reader.run, data_type, rows)
 
 
-def _windowed(reader: Reader, data_type: DataType, bounds: Bounds, lookback: float) -> DltResource:
+def _windowed(
+    reader: Reader, readings: Readings, data_type: DataType, bounds: Bounds, lookback: float
+) -> DltResource:
     positions = dlt.sources.incremental[datetime](
         column_name(str(data_type.cursor)), initial_value=bounds[0], end_value=bounds[1], lag=lookback,
         primary_key=(), on_cursor_value_missing="include")
 
     def rows(cursor: dlt.sources.incremental[datetime] = positions) -> Iterator[Any]:
-        yield from _followed(reader, reader.in_windows(data_type, cursor))
+        cursor.advance(None)  # type: ignore[arg-type]  # None is what switches the filter off
+        yield from _followed(reader, readings.in_windows(data_type, cursor, (*bounds, lookback)), data_type)
 
-    return dlt.resource(rows, **hints(data_type))
-
-
-def _transformer(
-    read: Callable[[Reader, DataType, Any], Iterator[Any]], reader: Reader, data_type: DataType, parent: DltResource
-) -> DltResource:
-    def rows(item: Any) -> Iterator[Any]:
-        yield from _followed(reader, read(reader, data_type, item))
-
-    return dlt.transformer(rows, data_from=parent, **hints(data_type))
-
-
-def _part(belongs: Callable[[Row], bool], data_type: DataType, events: DltResource) -> DltResource:
-    def rows(page: list[Row]) -> Iterator[Any]:
-        yield [row for row in page if belongs(row)] if page else opening()
-
-    return dlt.transformer(rows, data_from=events, **hints(data_type))
-
-
-def _room_variables(reader: Reader, rooms: DltResource) -> DltResource:
-    def answers(page: list[Row]) -> Iterator[Any]:
-        yield from [] if page else [{}]
-        yield from _followed(reader, room_variables(reader, page))
-
-    return dlt.transformer(answers, data_from=rooms, name="room_variables", selected=False)
-
-
-def _manifest(files: RecordingFiles | None, reader: Reader, recordings: DltResource) -> DltResource:
-    def rows(page: list[Row]) -> Iterator[Any]:
-        if not page:
-            yield opening()
-        if files:
-            yield from _followed(reader, files.rows(page, reader))
-
-    return dlt.transformer(rows, data_from=recordings, **hints(RECORDING_FILES))
+    return resource(reader.run, data_type, rows)
 
 
 def _ledger(reader: Reader) -> DltResource:
@@ -223,28 +175,36 @@ def _ledger(reader: Reader) -> DltResource:
     """
     run = reader.run
 
-    def rows() -> Iterator[Any]:
-        run.begin(dlt.current.source_state())
-        yield opening()
-        idle, ticks = 0, run.ticks
-        while idle < IDLE_ROUNDS:
+    def items() -> Items:
+        others = extracted(run) - {SYNC_LEDGER.name}
+        while not others <= run.extract.over:
             yield None
-            idle, ticks = idle + 1 if not run.open and ticks == run.ticks else 0, run.ticks
+        if run.extract.changed:
+            logger.warning(f"The ledger counts the rows of {', '.join(sorted(run.extract.changed))} as the API gave "
+                           "them, before steps that were added to these resources.")
         reader.round.end()
         yield run.written()
 
-    return dlt.resource(rows, **hints(SYNC_LEDGER))
+    def rows() -> Iterator[Any]:
+        yield from _followed(reader, items(), SYNC_LEDGER)
+
+    return resource(run, SYNC_LEDGER, rows)
 
 
-def _followed(reader: Reader, items: Iterator[Any]) -> Iterator[Any]:
-    """The items of a resource, of which the run knows that it is being read."""
+def _followed(reader: Reader, items: Items, data_type: DataType) -> Iterator[Any]:
+    """The items of a resource, of which the run knows that it is being read.
+
+    No item is empty: a limit would count it. The last one creates the table, if it is not there yet.
+    """
     run = reader.run
-    run.begin(dlt.current.source_state())
-    run.open += 1
+    run.begin(dlt.current.source_state(), dlt.current.source())
+    prepare(run, data_type)
     try:
-        for item in items:
-            run.ticks += 1
-            yield item
+        with closing(items):
+            for item in items:
+                if item is None or item:
+                    yield item
+        if not is_created(data_type):
+            yield dlt.mark.materialize_table_schema()
     finally:
-        run.open -= 1
-        run.ticks += 1
+        run.extract.over.add(data_type.name)

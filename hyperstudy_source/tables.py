@@ -10,14 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
-import dlt
-from dlt.common.configuration.container import Container
 from dlt.common.data_types import TDataType
-from dlt.common.destination.capabilities import DestinationCapabilitiesContext
 from dlt.common.schema import Schema
 from dlt.common.schema.typing import (
     TColumnSchema,
-    TFileFormat,
     TLoaderMergeStrategy,
     TTableSchema,
     TTableSchemaColumns,
@@ -25,7 +21,6 @@ from dlt.common.schema.typing import (
 from dlt.common.schema.utils import new_table
 
 from hyperstudy_source.data_types import DATA_TYPES, PLACE_FIELDS, DataType
-from hyperstudy_source.errors import DestinationError
 from hyperstudy_source.fields import Row, column_name, columns
 from hyperstudy_source.redaction import bare_link
 from hyperstudy_source.rows import ColumnTypes, RowShaper
@@ -71,48 +66,17 @@ def child_tables(data_type: DataType) -> dict[str, TTableSchema]:
 def declare(schema: Schema, data_type: DataType) -> None:
     """Puts a data type's tables into the schema, and lets no text be guessed at."""
     schema.remove_type_detection("iso_timestamp")
+    own = hints(data_type)["columns"] | {
+        name: {**hints(data_type)["columns"][name], "nullable": False, "primary_key": True}
+        for name in data_type.key_columns}
     schema.update_table(new_table(
-        data_type.name, write_disposition="merge", resource=data_type.name,
-        columns=list(hints(data_type)["columns"].values())))
+        data_type.name, write_disposition="merge", resource=data_type.name, columns=list(own.values())))
     for table in child_tables(data_type).values():
         schema.update_table(table)
 
 
 def _column(name: str, data_type: str) -> TColumnSchema:
     return {"name": name, "data_type": cast(TDataType, data_type)}
-
-
-def _capabilities() -> DestinationCapabilitiesContext | None:
-    """What the destination of the current run can do."""
-    container = Container()
-    if DestinationCapabilitiesContext not in container:
-        return None
-    return container[DestinationCapabilitiesContext]
-
-
-def _file_format(destination: DestinationCapabilitiesContext | None) -> TFileFormat | None:
-    """`parquet` where the destination would else take rows as SQL text, which is many times slower.
-
-    A destination that chooses by itself, as Postgres does by the drivers that it finds, is left to it.
-    """
-    if destination is None or destination.loader_file_format_selector:
-        return None
-    by_statements = destination.preferred_loader_file_format == "insert_values"
-    return "parquet" if by_statements and "parquet" in destination.supported_loader_file_formats else None
-
-
-def opening() -> Any:
-    """The first item of every resource: creates its table, also if no row follows.
-
-    Raises `DestinationError` where the destination cannot merge: dlt would append there, and double rows in silence.
-    """
-    destination = _capabilities()
-    if destination and MERGE_STRATEGY not in (destination.supported_merge_strategies or ()):
-        raise DestinationError(
-            "The destination cannot replace rows, so a second run would double them. Nothing was read. Choose a "
-            "database, such as duckdb, postgres, bigquery or snowflake, and export files from there.")
-    return dlt.mark.with_hints(
-        dlt.mark.materialize_table_schema(), dlt.mark.make_hints(file_format=_file_format(destination)))
 
 
 class TableRows:
@@ -181,7 +145,7 @@ def _known_types(data_type: DataType, schema: Schema) -> dict[tuple[str, str], s
     derived = [each.name for each in DATA_TYPES.values() if each.derived_from == data_type.name]
     known: dict[tuple[str, str], str] = {}
     for root in (data_type.name, *derived):
-        for table, declared in schema.tables.items():
+        for table, declared in list(schema.tables.items()):
             name, *lists = table.split("__")
             if name == root:
                 for column, hints in declared["columns"].items():

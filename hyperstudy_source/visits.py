@@ -25,6 +25,7 @@ from hyperstudy_source.scopes import Scope, explained
 from hyperstudy_source.tables import TableRows
 
 GOES_ON = "the slice was over; the next one goes on from here"
+CLOSED = "the resource was closed before all of its rows were taken, as add_limit does; the next run reads it again"
 
 
 class NotAsked(HyperStudyError):
@@ -50,6 +51,11 @@ class Table:
     def name(self) -> str:
         """Of the data type."""
         return self.data_type.name
+
+    @property
+    def still_loaded(self) -> list[str]:
+        """Those of them whose resources have not been closed: only they may count as read."""
+        return [name for name in self.loaded if name not in self.run.extract.left]
 
     @property
     def timeout(self) -> float:
@@ -108,6 +114,8 @@ class Visit:
             run.answered(name)
             self.close("incomplete" if self._doubts else "complete")
         else:
+            if isinstance(error, GeneratorExit):
+                self.close("stopped", CLOSED)
             return False
         return True
 
@@ -222,10 +230,13 @@ class Visit:
             self._note_read(self.scope)
         self.reason = None if status in SETTLED else reason or "; ".join(self._doubts) or None
         for name in self.table.loaded:
-            self.run.record(self._ledger_row(name, status, self.reason))
+            if name in self.run.extract.left and status != "quiet":
+                self.run.record(self._ledger_row(name, "stopped", CLOSED))
+            else:
+                self.run.record(self._ledger_row(name, status, self.reason))
 
     def _note_read(self, scope: Scope) -> None:
-        for name in self.table.loaded:
+        for name in self.table.still_loaded:
             self.table.freshness.note_read(name, scope, self.started, self.listed)
 
     def _ledger_row(self, name: str, status: Status, reason: str | None) -> LedgerRow:

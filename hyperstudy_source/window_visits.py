@@ -39,26 +39,21 @@ class WindowVisit(Visit):
         self._walk = self._walk_through(scope, self._begin())
 
     def rows(self) -> Iterator[list[Row]]:
-        """The rows of the window, page by page. State moves before the rows that it covers are handed on."""
+        """The rows of the window, page by page. State moves when the rows that it covers have been handed on.
+
+        A limit closes a resource at its last item, and whether that is stored nobody knows.
+        """
         for stretch in self._walk:
-            rows = self._counted(stretch, self._walk)
-            if stretch.is_last:
-                self._end()
-            else:
+            yield self._counted(stretch, self._walk)
+            if not stretch.is_last:
                 self._keep_place()
                 if self.run.slice_is_over:
                     self.run.unfinished = True
                     self.close("stopped", GOES_ON)
-                    yield rows
                     return
-            yield rows
-        self._end()
-
-    def _end(self) -> None:
-        if not self.status:
-            self._compare(self._walk)
-            self._reads.expected, self._reads.rooms, self._reads.doubts = self._expected, self._rooms, self._doubts
-            self._settle(self._walk.place.newest)
+        self._compare(self._walk)
+        self._reads.expected, self._reads.rooms, self._reads.doubts = self._expected, self._rooms, self._doubts
+        self._settle(self._walk.place.newest)
 
     def _begin(self) -> Place:
         """Where an earlier slice or run has left off, or the start of the window."""
@@ -119,8 +114,8 @@ class WindowVisit(Visit):
     def _keep_place(self) -> None:
         self._reads.twins, self._reads.rooms = self._twins, self._rooms
         twins = dict(self._twins) if len(self._twins) <= MOST_TWINS else None
-        self._cursors.keep(replace(
-            self._walk.place, run_id=self.run.run_id, doubts=tuple(self._doubts), twins=twins))
+        place = replace(self._walk.place, run_id=self.run.run_id, doubts=tuple(self._doubts), twins=twins)
+        self._cursors.keep(place, self.table.still_loaded)
 
     def _drop_place(self) -> None:
         self._cursors.drop_place()
@@ -139,7 +134,7 @@ class WindowVisit(Visit):
         """Moves the cursors, if all has come."""
         self._drop_place()
         if not self._doubts:
-            self._after = self._cursors.move(newest, self.run.now())
+            self._after = self._cursors.move(newest, self.run.now(), self.table.still_loaded)
         self.close("incomplete" if self._doubts else "complete")
 
     def _compare(self, walk: Walk) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import dlt
 import pytest
 from loaded import Loaded, add, at, new_pipeline, quiet_place, run, small_study
+from truth import contents
 
 from hyperstudy_source import hyperstudy_source
 from hyperstudy_source.data_types import DATA_TYPES
@@ -223,7 +224,7 @@ def test_runs_that_are_cut_short_end_with_the_same_tables(serve: Serve, tmp_path
         counts.append(len(ids(cut)))
     assert 0 < counts[1] < counts[2] < 18
     run(cut, api, *names, page_size=2)
-    assert Loaded(cut).contents() == Loaded(whole).contents()
+    assert contents(cut) == contents(whole)
 
 
 BEHAVIOURS: dict[str, Behaviour] = {
