@@ -120,9 +120,10 @@ def _prepare_table(
     Of a table that is not there yet, dlt takes the columns of the first rows whatever the contract: so it is of one
     that is only declared.
     """
-    if data_type.name not in schema.tables:
+    names = (data_type.name, *child_tables(data_type))
+    if not schema.tables.keys() >= {*names}:
         declare(schema, data_type)
-    for name in (data_type.name, *child_tables(data_type)):
+    for name in names:
         table = schema.tables[name]
         if has_contract and not has_table_seen_data(table):
             table["x-normalizer"] = {**(table.get("x-normalizer") or {}), "evolve-columns-once": True}
