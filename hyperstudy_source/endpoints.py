@@ -14,7 +14,7 @@ from urllib.parse import quote
 from hyperstudy_source.data_types import DataType
 from hyperstudy_source.envelope import Page
 from hyperstudy_source.fields import Row
-from hyperstudy_source.reading import Reader
+from hyperstudy_source.reading import Reader, task_of
 from hyperstudy_source.rooms import detail_path, is_in, rooms, variable_timeline, variable_writes
 from hyperstudy_source.scopes import EVERYWHERE, Scope
 from hyperstudy_source.tables import opening
@@ -84,7 +84,7 @@ def deployments(reader: Reader, data_type: DataType) -> Iterator[Any]:
 def sessions(reader: Reader, data_type: DataType, of_deployments: Sequence[Row]) -> Iterator[Any]:
     """`GET /deployments/{id}/sessions`, for deployments that are open or have changed; none of a quiet experiment."""
     table = reader.table(data_type)
-    seen = table.state.setdefault("seen", {})
+    seen, task = table.state.setdefault("seen", {}), task_of(table)
     yield opening()
     by_experiment: dict[str, list[Row]] = {}
     for deployment in [*reader.run.waiting_for(table.name), *of_deployments]:
@@ -100,12 +100,12 @@ def sessions(reader: Reader, data_type: DataType, of_deployments: Sequence[Row])
                 deployment_id, mark = deployment["id"], digest(deployment)
                 if seen.get(deployment_id) == mark and (quiet or _is_over(deployment)) and not reader.run.full:
                     continue
-                if reader.round.is_done(table.name, deployment_id, mark):
+                if reader.round.is_done(task, deployment_id, mark):
                     continue
                 for page in visit.at(f"/deployments/{quote(deployment_id, safe='')}/sessions"):
                     if not page.warnings:
                         seen[deployment_id] = mark
-                        reader.round.note_done(table.name, deployment_id, mark)
+                        reader.round.note_done(task, deployment_id, mark)
                     yield visit.shaped([{"deploymentId": deployment_id, **row} for row in page.rows])
         if reader.run.stopped:
             reader.run.wait(table.name, found)

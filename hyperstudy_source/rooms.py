@@ -12,7 +12,7 @@ import dlt
 
 from hyperstudy_source.data_types import DATA_TYPES, DataType
 from hyperstudy_source.fields import Row
-from hyperstudy_source.reading import Reader, selected
+from hyperstudy_source.reading import Reader, selected, task_of
 from hyperstudy_source.scopes import Scope
 from hyperstudy_source.tables import opening
 from hyperstudy_source.values import digest
@@ -89,12 +89,13 @@ def room_variables(reader: Reader, of_rooms: Sequence[Row]) -> Iterator[Any]:
     """`GET /data/variables/room/{id}`, for rooms that are open or have changed: writes and timeline in one answer."""
     names = selected(VARIABLES)
     table = replace(reader.table(DATA_TYPES["variable_writes"]), loaded=names)
+    task = task_of(table)
     seen = [dlt.current.resource_state(name).setdefault("seen", {}) for name in names]
     missing = [_missing(name) for name in names]
     waiting = [*reader.run.waiting_for("room_variables"), *of_rooms]
     due = [room for room in waiting
            if (reader.run.full or any(marks.get(room["id"]) != digest(room) for marks in seen))
-           and not reader.round.is_done("room_variables", room["id"], digest(room))]
+           and not reader.round.is_done(task, room["id"], digest(room))]
     for rooms in missing:
         rooms.update({room["id"]: room["experiment_id"] for room in due})
     for number, room in enumerate(due):
@@ -106,7 +107,7 @@ def room_variables(reader: Reader, of_rooms: Sequence[Row]) -> Iterator[Any]:
         with Visit(table, scope) as visit:
             for page in visit.pages():
                 if not page.warnings:
-                    reader.round.note_done("room_variables", room_id, digest(room))
+                    reader.round.note_done(task, room_id, digest(room))
                     for rooms in missing:
                         rooms.pop(room_id, None)
                 if not page.warnings and reader.freshness.open_until(room) < reader.run.now():

@@ -14,6 +14,8 @@ import dlt
 from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
+from hyperstudy_source.alignment import FILLED
+from hyperstudy_source.bare_runs import begin_bare_run
 from hyperstudy_source.budget import REQUESTS_PER_HOUR, REQUESTS_PER_MINUTE, Budget
 from hyperstudy_source.client import Client
 from hyperstudy_source.cursors import FAR_FUTURE, FAR_PAST, MARGIN
@@ -152,7 +154,7 @@ def _resources(
             parent, read = MADE_OF[name]
             made[name] = _transformer(read, reader, data_type, made[parent])
         elif name in PART_OF_EVENTS:
-            made[name] = _part(PART_OF_EVENTS[name], data_type, made["events"])
+            made[name] = _part(PART_OF_EVENTS[name], reader, data_type, made["events"])
         elif data_type.cursor:
             made[name] = _windowed(reader, data_type, bounds, lookback)
         else:
@@ -166,7 +168,7 @@ def _resource(
     read: Callable[[Reader, DataType], Iterator[Any]], reader: Reader, data_type: DataType
 ) -> DltResource:
     def rows() -> Iterator[Any]:
-        yield from _followed(reader, read(reader, data_type))
+        yield from _followed(reader, read(reader, data_type), data_type)
 
     return dlt.resource(rows, **hints(data_type))
 
@@ -177,7 +179,7 @@ def _windowed(reader: Reader, data_type: DataType, bounds: Bounds, lookback: flo
         primary_key=(), on_cursor_value_missing="include")
 
     def rows(cursor: dlt.sources.incremental[datetime] = positions) -> Iterator[Any]:
-        yield from _followed(reader, reader.in_windows(data_type, cursor))
+        yield from _followed(reader, reader.in_windows(data_type, cursor), data_type)
 
     return dlt.resource(rows, **hints(data_type))
 
@@ -186,14 +188,17 @@ def _transformer(
     read: Callable[[Reader, DataType, Any], Iterator[Any]], reader: Reader, data_type: DataType, parent: DltResource
 ) -> DltResource:
     def rows(item: Any) -> Iterator[Any]:
-        yield from _followed(reader, read(reader, data_type, item))
+        yield from _followed(reader, read(reader, data_type, item), data_type)
 
     return dlt.transformer(rows, data_from=parent, **hints(data_type))
 
 
-def _part(belongs: Callable[[Row], bool], data_type: DataType, events: DltResource) -> DltResource:
+def _part(
+    belongs: Callable[[Row], bool], reader: Reader, data_type: DataType, events: DltResource
+) -> DltResource:
     def rows(page: list[Row]) -> Iterator[Any]:
-        yield [row for row in page if belongs(row)] if page else opening()
+        part = [row for row in page if belongs(row)] if page else opening()
+        yield from _followed(reader, iter([part]), data_type)
 
     return dlt.transformer(rows, data_from=events, **hints(data_type))
 
@@ -211,7 +216,7 @@ def _manifest(files: RecordingFiles | None, reader: Reader, recordings: DltResou
         if not page:
             yield opening()
         if files:
-            yield from _followed(reader, files.rows(page, reader))
+            yield from _followed(reader, files.rows(page, reader), RECORDING_FILES)
 
     return dlt.transformer(rows, data_from=recordings, **hints(RECORDING_FILES))
 
@@ -224,7 +229,7 @@ def _ledger(reader: Reader) -> DltResource:
     run = reader.run
 
     def rows() -> Iterator[Any]:
-        run.begin(dlt.current.source_state())
+        _begin(run)
         yield opening()
         idle, ticks = 0, run.ticks
         while idle < IDLE_ROUNDS:
@@ -236,15 +241,23 @@ def _ledger(reader: Reader) -> DltResource:
     return dlt.resource(rows, **hints(SYNC_LEDGER))
 
 
-def _followed(reader: Reader, items: Iterator[Any]) -> Iterator[Any]:
-    """The items of a resource, of which the run knows that it is being read."""
+def _followed(reader: Reader, items: Iterator[Any], data_type: DataType | None = None) -> Iterator[Any]:
+    """The items of a resource, of which the run knows that it is being read, and the state that its table has rows."""
     run = reader.run
-    run.begin(dlt.current.source_state())
+    _begin(run)
     run.open += 1
     try:
         for item in items:
             run.ticks += 1
+            if data_type and item and isinstance(item, list):
+                dlt.current.resource_state(data_type.name)[FILLED] = True
             yield item
     finally:
         run.open -= 1
         run.ticks += 1
+
+
+def _begin(run: Run) -> None:
+    run.begin(dlt.current.source_state())
+    if not run.is_sliced:
+        begin_bare_run()
