@@ -105,6 +105,9 @@ class Cursors:
     """Interrupted reads, by scope and window."""
     tables: Sequence[str]
     full: bool = False
+    others: Sequence[MutableMapping[str, Any]] = ()
+    """The same of the other tables that the rows are for. They keep only that there is a place: one that was dropped
+    does not know of it, and then lacks the rows before it."""
 
     @property
     def newest(self) -> datetime | None:
@@ -121,6 +124,8 @@ class Cursors:
         kept = self.places.get(self.task)
         if not kept or not set(self.tables) <= set(kept["tables"]):
             return None
+        if any(self.task not in each for each in self.others):
+            return None
         place = Place.read(kept["place"])
         if place.start and (self.window.start is None or self.window.start < place.start):
             return None
@@ -129,10 +134,13 @@ class Cursors:
     def keep(self, place: Place, tables: Iterable[str] | None = None) -> None:
         """Keeps where the read stands, for these of its tables."""
         self.places[self.task] = {"tables": list(self.tables if tables is None else tables), "place": place.written()}
+        for each in self.others:
+            each[self.task] = True
 
     def drop_place(self) -> None:
         """Forgets it: the window was read to its end."""
-        self.places.pop(self.task, None)
+        for each in (self.places, *self.others):
+            each.pop(self.task, None)
 
     def move(self, newest: datetime | None, now: datetime, tables: Sequence[str] | None = None) -> datetime | None:
         """Moves the cursors of these tables to the newest row, and says where they stand then.

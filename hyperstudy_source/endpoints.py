@@ -13,7 +13,7 @@ from urllib.parse import quote
 from hyperstudy_source.data_types import DataType
 from hyperstudy_source.envelope import Page
 from hyperstudy_source.fields import Row
-from hyperstudy_source.reading import Reader
+from hyperstudy_source.reading import Reader, task_of
 from hyperstudy_source.rooms import detail_path, is_in, rooms
 from hyperstudy_source.scopes import EVERYWHERE, Scope
 from hyperstudy_source.sharing import Items
@@ -81,7 +81,7 @@ def deployments(reader: Reader, data_type: DataType) -> Items:
 def sessions(reader: Reader, data_type: DataType, of_deployments: Sequence[Row]) -> Items:
     """`GET /deployments/{id}/sessions`, for deployments that are open or have changed; none of a quiet experiment."""
     table = reader.table(data_type)
-    seen = table.state.setdefault("seen", {})
+    seen, task = table.state.setdefault("seen", {}), task_of(table)
     by_experiment: dict[str, list[Row]] = {}
     for deployment in [*reader.run.waiting_for(table.name), *of_deployments]:
         by_experiment.setdefault(deployment["experiment_id"], []).append(deployment)
@@ -96,13 +96,13 @@ def sessions(reader: Reader, data_type: DataType, of_deployments: Sequence[Row])
                 deployment_id, mark = deployment["id"], digest(deployment)
                 if seen.get(deployment_id) == mark and (quiet or _is_over(deployment)) and not reader.run.full:
                     continue
-                if reader.round.is_done(table.name, deployment_id, mark):
+                if reader.round.is_done(task, deployment_id, mark):
                     continue
                 for page in visit.at(f"/deployments/{quote(deployment_id, safe='')}/sessions"):
                     yield visit.shaped([{"deploymentId": deployment_id, **row} for row in page.rows])
                     if not page.warnings:
                         seen[deployment_id] = mark
-                        reader.round.note_done(table.name, deployment_id, mark)
+                        reader.round.note_done(task, deployment_id, mark)
         if reader.run.stopped:
             reader.run.wait(table.name, found)
 

@@ -3,6 +3,7 @@
     HyperStudyError
     ├── SettingError            fix: an option, the key or the address is wrong
     ├── DestinationError        fix: the destination cannot be opened, written, or replace rows
+    ├── PipelineBusy            wait: another run of the pipeline is under way
     ├── QuotaReached            stop: the hour's requests are used up; run again later
     └── ApiError                the API answered, or did not
         ├── RequestRejected     fix: 400, a parameter is wrong; or an answer that is never acceptable
@@ -27,6 +28,7 @@ __all__ = [
     "HyperStudyError",
     "KeyRejected",
     "NotFound",
+    "PipelineBusy",
     "QuotaReached",
     "RateLimited",
     "RequestRejected",
@@ -46,6 +48,10 @@ class SettingError(HyperStudyError):
 
 class DestinationError(HyperStudyError):
     """The destination cannot be opened or written: says which one and what to do."""
+
+
+class PipelineBusy(HyperStudyError):
+    """Another run of the same pipeline is under way: says since when, and in which process."""
 
 
 class QuotaReached(HyperStudyError):

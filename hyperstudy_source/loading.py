@@ -25,10 +25,12 @@ from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.extract import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 
+from hyperstudy_source.alignment import SOURCE, align, row_counts
 from hyperstudy_source.completeness import SETTLED
 from hyperstudy_source.data_types import SYNC_LEDGER, TABLES
 from hyperstudy_source.errors import DestinationError, HyperStudyError, SettingError
 from hyperstudy_source.redaction import without_secrets
+from hyperstudy_source.run_lock import only_run
 from hyperstudy_source.runs import Run, current_run, this_run
 from hyperstudy_source.source import hyperstudy_source
 from hyperstudy_source.tables import child_tables
@@ -37,8 +39,6 @@ COMPLETE, INCOMPLETE, STOPPED = 0, 3, 75
 """Exit statuses of a run that loaded: all of it, all but what the report names, or as much as the requests allowed."""
 SLICE_REQUESTS = 300
 """Requests after which what was read is loaded, before more is read."""
-DISCARDING = "hyperstudy_discarding"
-"""Under this name the pipeline's local state keeps that what a killed run has left is being discarded."""
 MOST_REASONS = 20
 """Reasons that the summary shows; the ledger has them all."""
 
@@ -112,7 +112,8 @@ def load(
     `full`: read everything from its beginning, also what seems unchanged. `max_requests`: stop after as many requests.
     `stop_on_quota`: stop in place of waiting for the next hour's requests. `source_options` are those of
     `hyperstudy_source`.
-    Raises `SettingError`, `ApiError` or `DestinationError`; whatever was loaded before stays as it is, and the next
+    Raises `SettingError`, `ApiError`, `DestinationError`, or `PipelineBusy` where another run of the pipeline is under
+    way; whatever was loaded before stays as it is, and the next
     run goes on from there. A `HyperStudyError` of no narrower class is a defect to report.
     """
     started = time.monotonic()
@@ -121,12 +122,13 @@ def load(
     run = this_run()
     run = replace(run, full=full, max_requests=max_requests, stop_on_quota=stop_on_quota,
                   slice_requests=run.slice_requests or SLICE_REQUESTS)
-    with current_run(run):
+    with only_run(pipeline), current_run(run):
         try:
             source = _source(names, source_options)
             pipeline.sync_destination()
             _discard_interrupted(pipeline)
-            before = _row_counts(pipeline)
+            with pipeline.managed_state() as state:
+                before = align(pipeline, state)
             _run_slices(pipeline, run, source, lambda: _source(names, source_options))
             _create_child_tables(pipeline)
             return _report(pipeline, source.selected_resources, before, run, started)
@@ -186,38 +188,19 @@ def _require_packages(pipeline: dlt.Pipeline) -> None:
 def _discard_interrupted(pipeline: dlt.Pipeline) -> None:
     """Discards what a killed run has left and sets the cursors back to before it, so that it is read again.
 
-    What of it came into the destination is replaced, since rows are merged by their keys. dlt takes the package away
-    before it sets the state back: if it was killed in between, the state comes from the destination.
+    What of it came into the destination is replaced, since rows are merged by their keys.
     """
     if pipeline.list_extracted_load_packages() or pipeline.list_normalized_load_packages():
-        pipeline.set_local_state_val(DISCARDING, True)
         pipeline.abort_packages()
-    elif pipeline.state["_local"].get(DISCARDING):
-        pipeline.drop()
-        pipeline.sync_destination()
-    else:
-        return
-    pipeline.set_local_state_val(DISCARDING, False)
-
-
-def _row_counts(pipeline: dlt.Pipeline) -> dict[str, int]:
-    """Rows of every table of the source that the destination has."""
-    if not pipeline.default_schema_name:
-        return {}
-    tables = [table["name"] for table in pipeline.default_schema.data_tables(seen_data_only=True)]
-    if not tables:
-        return {}
-    counts = pipeline.dataset().row_counts(table_names=tables).fetchall()
-    return {str(name): int(count) for name, count in counts}
 
 
 def _create_child_tables(pipeline: dlt.Pipeline) -> None:
     """Creates the declared child tables that had no row yet, so that queries over them work from the first run on."""
-    schema = pipeline.default_schema
+    schema = pipeline.schemas[SOURCE]
     roots = {table["name"] for table in schema.data_tables(seen_data_only=True)}
     unseen = [name for data_type in TABLES.values() if data_type.name in roots
               for name in child_tables(data_type) if name not in roots]
-    with pipeline.destination_client() as client:
+    with pipeline.destination_client(SOURCE) as client:
         if isinstance(client, SqlJobClientBase) and unseen:
             missing = [name for name, columns in client.get_storage_tables(unseen) if not columns]
             if missing:
@@ -227,7 +210,7 @@ def _create_child_tables(pipeline: dlt.Pipeline) -> None:
 def _report(
     pipeline: dlt.Pipeline, loaded: Mapping[str, Any], before: Mapping[str, int], run: Run, started: float
 ) -> LoadReport:
-    after = _row_counts(pipeline)
+    after = row_counts(pipeline)
     order = {name: number for number, name in enumerate(TABLES)}
     names = sorted((name for name in after if name.split("__")[0] in loaded),
                    key=lambda name: (order[name.split("__")[0]], name))

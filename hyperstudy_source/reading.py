@@ -18,7 +18,7 @@ from hyperstudy_source.errors import QuotaReached
 from hyperstudy_source.fields import Row
 from hyperstudy_source.freshness import Freshness
 from hyperstudy_source.narrowing import RoomByRoom, can_be_narrowed
-from hyperstudy_source.rounds import Round
+from hyperstudy_source.rounds import Round, Task
 from hyperstudy_source.runs import Reads, Run
 from hyperstudy_source.scopes import EVERYWHERE, READS, Scope, Scopes
 from hyperstudy_source.sharing import Items
@@ -155,12 +155,14 @@ class Reader:
         self, table: Table, scope: Scope, span: Window, positions: Sequence[Positions] = ()
     ) -> Cursors:
         places = table.state.setdefault("places", {})
-        return Cursors(span, positions, scope.cursor_key, places, table.loaded, self.run.full)
+        others = [dlt.current.resource_state(name).setdefault("places", {})
+                  for name in table.loaded if name != table.name]
+        return Cursors(span, positions, scope.cursor_key, places, table.loaded, self.run.full, others)
 
 
-def task_of(table: Table, backfill: str = "") -> str:
-    """What tells in a round what is read: the tables that the rows are for, and the window of a backfill."""
-    return " ".join([*table.loaded, backfill]).strip()
+def task_of(table: Table, backfill: str = "") -> Task:
+    """What is read in a round for these tables; a backfill is told by its window."""
+    return Task(tuple(table.loaded), backfill)
 
 
 def selected(names: Iterable[str]) -> list[str]:

@@ -25,6 +25,7 @@ from hyperstudy_source.manifest import File, FileStatus, FileTally, Job, manifes
 from hyperstudy_source.metadata_file import METADATA_FILE, update_metadata
 from hyperstudy_source.reading import Reader, selected, task_of
 from hyperstudy_source.recordings import Listed, Recording, link_in
+from hyperstudy_source.rounds import Task
 from hyperstudy_source.runs import Run
 from hyperstudy_source.scopes import Scope
 from hyperstudy_source.sharing import Items
@@ -34,6 +35,8 @@ from hyperstudy_source.visits import CLOSED, GOES_ON, Table, Visit
 DOWNLOAD_THREADS = 8
 """Files that are fetched at once where nothing else is set."""
 EVERY_TYPE = "audio and video"
+FILES = Task((RECORDING_FILES.name,))
+"""Fetching the files of an experiment, beside listing its recordings."""
 Written = list[tuple[Recording, Row]]
 """Recordings with their manifest rows."""
 
@@ -49,7 +52,7 @@ class RecordingFiles:
         self._recording_type, self._threads = recording_type, threads
         self._links: dict[tuple[str, str], Listed] = {}
         self._table: Table | None = None
-        self._task = ""
+        self._task = FILES
 
     def read(self, reader: Reader, data_type: DataType) -> Items:
         """`GET /data/recordings`: the rows for the table, while the links in them, which no table keeps, stay here."""
@@ -205,7 +208,7 @@ class RecordingFiles:
         if tally.missing and not tally.postponed:
             reader.round.note_try(self._task, scope.cursor_key, reason)
         elif not tally.postponed:
-            reader.round.note_done(table.name, scope.cursor_key, mark)
+            reader.round.note_done(FILES, scope.cursor_key, mark)
 
     def _forget_settled(self, reader: Reader, scope: Scope) -> None:
         """Until it is known again: whether the files of an experiment are there."""
@@ -215,7 +218,7 @@ class RecordingFiles:
 
     def _is_unsettled(self, reader: Reader, scope: Scope) -> bool:
         """Whether files are still to be fetched, or one that was fetched is not where it was."""
-        if reader.round.is_done(RECORDING_FILES.name, scope.cursor_key, reader.freshness.mark(scope)):
+        if reader.round.is_done(FILES, scope.cursor_key, reader.freshness.mark(scope)):
             return False
         state = reader.table(RECORDING_FILES).state
         if state.get("whole", {}).get(scope.experiment_id) not in (EVERY_TYPE, self._recording_type or EVERY_TYPE):

@@ -12,7 +12,7 @@ import dlt
 
 from hyperstudy_source.data_types import DATA_TYPES, DataType
 from hyperstudy_source.fields import Row
-from hyperstudy_source.reading import Reader, selected
+from hyperstudy_source.reading import Reader, selected, task_of
 from hyperstudy_source.scopes import Scope
 from hyperstudy_source.sharing import Items
 from hyperstudy_source.values import digest
@@ -88,10 +88,11 @@ def _open_times(rows: Sequence[Row]) -> list[Row]:
 def room_variables(reader: Reader, of_rooms: Sequence[Row]) -> Items:
     """`GET /data/variables/room/{id}`, for rooms that are open or have changed: writes and timeline in one answer."""
     table = replace(reader.table(DATA_TYPES["variable_writes"]), loaded=selected(VARIABLES))
+    task = task_of(table)
     waiting = [*reader.run.waiting_for("room_variables"), *of_rooms]
     due = [room for room in waiting
            if (reader.run.full or any(_seen(name).get(room["id"]) != digest(room) for name in table.loaded))
-           and not reader.round.is_done("room_variables", room["id"], digest(room))]
+           and not reader.round.is_done(task, room["id"], digest(room))]
     for name in table.loaded:
         _missing(name).update({room["id"]: room["experiment_id"] for room in due})
     for number, room in enumerate(due):
@@ -108,6 +109,7 @@ def room_variables(reader: Reader, of_rooms: Sequence[Row]) -> Items:
                 visit.count(len(page.rows))
                 yield {"scope": scope, "writes": page.rows, "metadata": page.metadata}
                 if not page.warnings:
+                    reader.round.note_done(task, room_id, digest(room))
                     _note_read(reader, room, table.still_loaded)
         if reader.run.stopped:
             reader.run.wait("room_variables", [room])
@@ -115,7 +117,6 @@ def room_variables(reader: Reader, of_rooms: Sequence[Row]) -> Items:
 
 def _note_read(reader: Reader, room: Row, names: Sequence[str]) -> None:
     """Takes note that the variables of a room were read for these tables; of an open room they may still change."""
-    reader.round.note_done("room_variables", room["id"], digest(room))
     for name in names:
         _missing(name).pop(room["id"], None)
         if reader.freshness.open_until(room) < reader.run.now():

@@ -16,6 +16,8 @@ from dlt.common import logger
 from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
+from hyperstudy_source.alignment import FILLED
+from hyperstudy_source.bare_runs import begin_bare_run
 from hyperstudy_source.budget import REQUESTS_PER_HOUR, REQUESTS_PER_MINUTE, Budget
 from hyperstudy_source.client import Client
 from hyperstudy_source.cursors import FAR_FUTURE, FAR_PAST, MARGIN
@@ -198,10 +200,14 @@ def _followed(reader: Reader, items: Items, data_type: DataType) -> Iterator[Any
     """
     run = reader.run
     run.begin(dlt.current.source_state(), dlt.current.source())
+    if not run.is_sliced:
+        begin_bare_run()
     prepare(run, data_type)
     try:
         with closing(items):
             for item in items:
+                if item:
+                    dlt.current.resource_state(data_type.name)[FILLED] = True
                 if item is None or item:
                     yield item
         if not is_created(data_type):

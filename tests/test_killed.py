@@ -18,7 +18,6 @@ from loaded import new_pipeline, quiet_place
 from truth import contents, query, sync
 
 from hyperstudy_source import hyperstudy_source
-from hyperstudy_source.loading import DISCARDING
 from hyperstudy_source.standin import Behaviour, StandIn, Study, demo_study
 
 NAMES = ("rooms", "events", "questionnaire", "chat", "sync", "ratings_sparse", "variable_writes", "variable_timeline",
@@ -111,7 +110,6 @@ def test_a_kill_while_the_rest_of_a_killed_run_is_discarded_loses_nothing(
     source = hyperstudy_source(api.api_key, api.base_url).with_resources("sync", "questionnaire", "events")
     pipeline.extract(source)
     pipeline.normalize()
-    pipeline.set_local_state_val(DISCARDING, True)
     pipeline._get_load_storage().normalized_packages.set_abort_flag(pipeline.list_normalized_load_packages()[0])
     with pytest.raises(PipelineStepFailed):
         pipeline._load()
@@ -120,4 +118,3 @@ def test_a_kill_while_the_rest_of_a_killed_run_is_discarded_loses_nothing(
     for table, rows in before.items():
         assert query(pipeline, f"SELECT count(*) FROM {table} WHERE experiment_id = '{study.experiments[0]['id']}'"
                      ) == [(rows,)]
-    assert not pipeline.state["_local"].get(DISCARDING)

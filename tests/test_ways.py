@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,9 @@ import pytest
 from loaded import Loaded, Row, add, at, new_pipeline, quiet_place, small_study
 from truth import contents, query, statuses
 
-from hyperstudy_source import SettingError, hyperstudy_source
+from hyperstudy_source import hyperstudy_source
 from hyperstudy_source.data_types import TABLES
-from hyperstudy_source.standin import Behaviour, StandIn, Study, demo_study
+from hyperstudy_source.standin import StandIn, Study, demo_study
 
 Serve = Callable[..., StandIn]
 PARTS = ("questionnaire", "instructions", "consent")
@@ -74,16 +73,18 @@ def test_the_ledger_is_written_whatever_is_selected(
         pipeline.run(way)
     told = {name for (name,) in query(pipeline, "SELECT DISTINCT data_type FROM sync_ledger WHERE status = 'complete'")}
     loaded = {table for table in Loaded(pipeline).tables if "__" not in table} - {"sync_ledger"}
-    assert told == loaded and loaded
+    assert told == loaded
+    assert loaded
 
 
 def test_a_resource_without_its_source_loads_all_and_says_that_it_writes_no_ledger(
-    serve: Serve, pipeline: dlt.Pipeline, caplog: pytest.LogCaptureFixture, said: Callable[[], list[str]]
+    serve: Serve, pipeline: dlt.Pipeline, said: Callable[[], list[str]]
 ) -> None:
     api = serve(pages_of_events())
     pipeline.run(source_of(api).events)
     pipeline.run(source_of(api).questionnaire)
-    assert len(ids(pipeline)) == 8 and len(ids(pipeline, "questionnaire")) == 4
+    assert len(ids(pipeline)) == 8
+    assert len(ids(pipeline, "questionnaire")) == 4
     assert "sync_ledger" not in Loaded(pipeline).tables
     assert [text for text in said() if text.startswith("events is run without its source")]
 
@@ -156,7 +157,8 @@ def test_a_first_look_holds_the_first_page_of_every_table(serve: Serve, pipeline
     rows = {name: len(loaded[name]) for name in TABLES if name not in ("personas", "recording_files", "sync_ledger")}
     assert {name for name, count in rows.items() if not count} == set()
     assert max(rows["events"], rows["chat"], rows["participants"]) <= 7
-    assert loaded["recording_files"] == [] and loaded["sync_ledger"]
+    assert loaded["recording_files"] == []
+    assert loaded["sync_ledger"]
 
 
 @pytest.mark.parametrize("parallelized", [False, True], ids=["in turns", "in threads"])
@@ -225,8 +227,8 @@ def test_a_step_of_the_user_meets_each_row_once_and_no_other_table_sees_it(
 def test_rows_that_a_filter_drops_are_gone_from_one_table_only(serve: Serve, pipeline: dlt.Pipeline) -> None:
     api = serve(pages_of_events())
     source = source_of(api).with_resources("events", *PARTS)
-    source.events.add_filter(lambda row: False)
-    source.rooms.add_filter(lambda row: False)
+    source.events.add_filter(lambda _: False)
+    source.rooms.add_filter(lambda _: False)
     pipeline.run(source)
     assert [len(ids(pipeline, name)) for name in ("events", *PARTS)] == [0, 4, 1, 3]
     assert ledger(pipeline)["events", "exp_1"] == "complete"

@@ -1,5 +1,6 @@
-"""Whatever the API does, whatever stops a run: the tables are true, or the run says what is missing, and the next
-calm run brings it.
+"""Whatever the API does and whatever stops a run, the tables are true, or the run says what is missing.
+
+The next calm run brings it.
 
 `WORLDS=500 pytest -n 0 -s tests/test_worlds.py` tries as many worlds; `WORLDS_SEED` repeats those of a seed.
 """

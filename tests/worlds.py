@@ -19,6 +19,7 @@ from loaded import DATASET
 from truth import FakeTime, query, statuses, sync
 
 from hyperstudy_source import HyperStudyError, hyperstudy_source
+from hyperstudy_source.loading import LoadReport
 from hyperstudy_source.runs import Run, current_run
 from hyperstudy_source.standin import Behaviour, Fault, Row, StandIn, Study
 
@@ -190,7 +191,7 @@ class World:
             return
         limit = {"max_requests": act.requests} if act.ending == "few requests" else {}
         try:
-            report = sync(self.pipeline(), api, *self.plan.tables, time=self.time, page_size=self.plan.page_size, **limit)
+            report = self._sync(api, **limit)
         except HyperStudyError:
             return
         missing = self.missing()
@@ -206,7 +207,7 @@ class World:
         """One run in which all is calm: then everything is there."""
         self._pass(1)
         api.behaviour = Behaviour(rows_with_ids=self.plan.acts[-1].api.get("rows_with_ids"))
-        report = sync(self.pipeline(), api, *self.plan.tables, time=self.time, page_size=self.plan.page_size)
+        report = self._sync(api)
         assert (report.exit_status, report.notices) == (0, ())
         assert self.missing() == {}
         self.assert_nothing_twice()
@@ -246,6 +247,10 @@ class World:
         if len(own) == 1 or holding == [room]:
             return {room.room_id}
         return {None, *(each.room_id for each in own)}
+
+    def _sync(self, api: StandIn, **limit: int) -> LoadReport:
+        return sync(
+            self.pipeline(), api, *self.plan.tables, time=self.time, page_size=self.plan.page_size, **limit)
 
     def _happen(self, act: Act) -> None:
         self._pass(act.hours)
@@ -331,7 +336,8 @@ class World:
         if table in ("rooms", "sessions"):
             return Counter((room.experiment, room.room_id) for room in self.rooms)
         if table == "participants":
-            return Counter((room.experiment, f"{person} {room.room_id}") for room in self.rooms for person in room.people)
+            return Counter((room.experiment, f"{person} {room.room_id}")
+                           for room in self.rooms for person in room.people)
         rows = [row for rows in self.study.rows["events" if table == "consent" else table].values() for row in rows]
         return Counter((row.experiment_id, str(row["mark"])) for row in rows
                        if table != "consent" or row["category"] == "pre_experiment")
