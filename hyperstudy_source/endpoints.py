@@ -118,7 +118,10 @@ def agent_decisions(reader: Reader, data_type: DataType) -> Iterator[Any]:
     """
     table = reader.table(data_type)
     yield opening()
-    for scope in reader.due(table):
+    for scope in reader.ready(table):
+        if scope is None:
+            yield None
+            continue
         with Visit(table, scope) as visit:
             cap = DECISIONS_PER_ROOM
             pages = list(visit.pages({"detail": "true"}))
@@ -142,7 +145,10 @@ def agent_runs(reader: Reader, data_type: DataType) -> Iterator[Any]:
     """`GET /data/agent-runs`: not paginated."""
     table = reader.table(data_type)
     yield opening()
-    for scope in reader.due(table):
+    for scope in reader.ready(table):
+        if scope is None:
+            yield None
+            continue
         with Visit(table, scope) as visit:
             for page in visit.pages():
                 yield visit.shaped(page.rows)

@@ -47,12 +47,16 @@ class WindowVisit(Visit):
             else:
                 self._keep_place()
                 if self.run.slice_is_over:
-                    self.run.unfinished = True
-                    self.close("stopped", GOES_ON)
+                    self._stop()
                     yield rows
                     return
             yield rows
         self._end()
+
+    def _stop(self) -> None:
+        """Leaves the rest to the next slice."""
+        self.run.unfinished = True
+        self.close("stopped", GOES_ON)
 
     def _end(self) -> None:
         if not self.status:
@@ -73,6 +77,7 @@ class WindowVisit(Visit):
         self._doubts += kept.doubts
         self._twins = Counter(twins)
         self._rooms |= self._reads.rooms or {""}
+        self._room_ids.count, self._room_ids.passing = self._reads.untold, kept.passing
         return kept
 
     def _kept_place(self) -> Place | None:
@@ -118,9 +123,11 @@ class WindowVisit(Visit):
 
     def _keep_place(self) -> None:
         self._reads.twins, self._reads.rooms = self._twins, self._rooms
+        self._reads.untold = self._room_ids.count
         twins = dict(self._twins) if len(self._twins) <= MOST_TWINS else None
         self._cursors.keep(replace(
-            self._walk.place, run_id=self.run.run_id, doubts=tuple(self._doubts), twins=twins))
+            self._walk.place, run_id=self.run.run_id, doubts=tuple(self._doubts), twins=twins,
+            passing=self._room_ids.passing))
 
     def _drop_place(self) -> None:
         self._cursors.drop_place()
@@ -138,7 +145,7 @@ class WindowVisit(Visit):
     def _settle(self, newest: datetime | None) -> None:
         """Moves the cursors, if all has come."""
         self._drop_place()
-        if not self._doubts:
+        if not self._doubts and not self._room_ids.passing:
             self._after = self._cursors.move(newest, self.run.now())
         self.close("incomplete" if self._doubts else "complete")
 
