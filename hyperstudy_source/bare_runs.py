@@ -6,6 +6,7 @@ By then dlt has loaded what an earlier run has left; it asks no source before th
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import dlt
@@ -21,15 +22,18 @@ if TYPE_CHECKING:
     from dlt.pipeline.trace import PipelineTrace
 
 
-class _Begun(threading.local):
-    """The bare run of the current thread."""
+@dataclass
+class _Begun:
+    """A bare run of a pipeline."""
 
-    state: object = None
+    state: object
     """What dlt keeps for it: tells it from others, since several resources begin, even of two sources."""
-    lock: RunLock | None = None
+    lock: RunLock | None
 
 
-_begun = _Begun()
+_begun: dict[str, _Begun] = {}
+"""By working folder."""
+_beginning = threading.Lock()
 
 
 class _End(NullCollector):
@@ -37,9 +41,9 @@ class _End(NullCollector):
 
     def on_end_trace(self, trace: PipelineTrace, pipeline: SupportsPipeline, send_state: bool) -> None:  # noqa: ARG002
         """Releases the lock of a bare run."""
-        if _begun.lock and _begun.lock.is_of(pipeline):
-            _begun.lock.release()
-            _begun.lock = _begun.state = None
+        begun = _begun.pop(pipeline.working_dir, None)
+        if begun and begun.lock:
+            begun.lock.release()
 
 
 trace.TRACKING_MODULES.append(_End())
@@ -49,22 +53,26 @@ def begin_bare_run() -> None:
     """To be called by every resource that starts; only the first in an extract of a pipeline has something to do."""
     state, managed = pipeline_state(Container())
     context = Container()[PipelineContext]
-    if not managed or not context.is_active() or _begun.state is state:
+    if not managed or not context.is_active():
         return
     pipeline = context.pipeline()
     if not isinstance(pipeline, dlt.Pipeline):
         return
-    _take_lock(pipeline)
-    if not pipeline.has_pending_data:
-        align(pipeline, state, dlt.current.source_schema().name)
-    _begun.state = state
+    with _beginning:
+        known = _begun.get(pipeline.working_dir)
+        if known and known.state is state:
+            return
+        lock = _taken_lock(pipeline)
+        if not pipeline.has_pending_data:
+            align(pipeline, state, dlt.current.source_schema().name)
+        _begun[pipeline.working_dir] = _Begun(state, lock)
 
 
-def _take_lock(pipeline: dlt.Pipeline) -> None:
-    """Takes the lock until the run is over, or where dlt does not tell that, looks whether it is free."""
+def _taken_lock(pipeline: dlt.Pipeline) -> RunLock | None:
+    """The lock until the run is over; none where dlt does not tell that: then it is only seen to be free."""
     lock = RunLock(pipeline)
     lock.take()
     if pipeline.config.enable_runtime_trace:
-        _begun.lock = lock
-    else:
-        lock.release()
+        return lock
+    lock.release()
+    return None

@@ -113,7 +113,10 @@ def agent_decisions(reader: Reader, data_type: DataType) -> Items:
     The answer also holds rows of `_type` run; `agent_runs` reads the same ones, and more of each.
     """
     table = reader.table(data_type)
-    for scope in reader.due(table):
+    for scope in reader.ready(table):
+        if scope is None:
+            yield None
+            continue
         with Visit(table, scope) as visit:
             cap = DECISIONS_PER_ROOM
             pages = list(visit.pages({"detail": "true"}))
@@ -136,7 +139,10 @@ def _is_cut(pages: Sequence[Page], cap: int) -> bool:
 def agent_runs(reader: Reader, data_type: DataType) -> Items:
     """`GET /data/agent-runs`: not paginated."""
     table = reader.table(data_type)
-    for scope in reader.due(table):
+    for scope in reader.ready(table):
+        if scope is None:
+            yield None
+            continue
         with Visit(table, scope) as visit:
             for page in visit.pages():
                 yield visit.shaped(page.rows)

@@ -1,15 +1,21 @@
-"""A visit of an experiment room by room, where what the API gives for all of it leaves a doubt."""
+"""Visits of an experiment that ask for its rooms one by one, where what the API gives for all of it leaves a doubt."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Set
+from typing import Any
 
 from hyperstudy_source.cursors import Cursors
 from hyperstudy_source.data_types import DataType
-from hyperstudy_source.errors import ApiError, KeyRejected
-from hyperstudy_source.fields import Row
+from hyperstudy_source.errors import ApiError, KeyRejected, QuotaReached
+from hyperstudy_source.fields import Row, column_name
+from hyperstudy_source.membership import UNNAMED, moment_of
 from hyperstudy_source.places import Place
+from hyperstudy_source.room_ids import RoomIds
+from hyperstudy_source.room_lists import Unlisted
 from hyperstudy_source.scopes import Scope, Scopes
+from hyperstudy_source.values import digest
 from hyperstudy_source.visits import Table
 from hyperstudy_source.window_visits import WindowVisit
 
@@ -69,3 +75,100 @@ class RoomByRoom(WindowVisit):
 
     def _forget_rows(self) -> None:
         """Forgets nothing: two rooms can have rows that are alike."""
+
+
+class InTheirRooms(WindowVisit):
+    """A read of rows whose key says their room. Where a room is not sure, the rooms of that person are read one by one.
+
+    Until then all rows of people in several rooms are held back: the order of rows that are alike tells their keys.
+    """
+
+    def __init__(self, table: Table, scope: Scope, cursors: Cursors, scopes: Scopes) -> None:
+        super().__init__(table, scope, cursors)
+        self._scopes, self._experiment_id = scopes, scope.experiment_id
+        self._by_time: list[Row] = []
+        self._untold: list[Row] = []
+
+    def rows(self) -> Iterator[list[Row]]:
+        """The rows, page by page, then those that were held back; a read goes on before the first of these."""
+        for stretch in self._walk:
+            yield self._counted(stretch, self._walk)
+            if not stretch.is_last and self.run.slice_is_over:
+                yield from self._held_back()
+                self._keep_place()
+                self._stop()
+                return
+            if not stretch.is_last and not self._by_time and not self._untold:
+                self._keep_place()
+        yield from self._held_back()
+        self._end()
+
+    def _with_rooms(self, shaped: list[Row], room_ids: RoomIds) -> list[Row]:
+        by_time, untold = room_ids.taken()
+        self._by_time += by_time
+        self._untold += untold
+        held = {id(row) for row in (*by_time, *untold)}
+        return [row for row in shaped if id(row) not in held]
+
+    def _held_back(self) -> Iterator[list[Row]]:
+        """The rows of those whose room time tells for all of them; those of others from their rooms."""
+        by_time, untold = self._by_time, self._untold
+        self._by_time, self._untold = [], []
+        people = {row.get("participant_id") for row in untold}
+        sure = [row for row in by_time if row.get("participant_id") not in people]
+        self.count(len(sure))
+        yield sure
+        passing = self._room_ids.passing
+        try:
+            if untold and not passing:
+                by_time = [row for row in by_time if row.get("participant_id") in people]
+                yield from self._of_rooms(people, by_time, untold)
+        except QuotaReached as stop:
+            self.run.stopped, self.run.unfinished = self.run.stopped or stop, True
+            passing = str(stop)
+        if untold and passing:
+            self.doubt(f"rows do not say their room, and {passing.rstrip('.')}; they are left out")
+
+    def _of_rooms(self, people: Set[Any], by_time: list[Row], untold: list[Row]) -> Iterator[list[Row]]:
+        """The rows of people, room by room, and behind them those that are in none of the rooms."""
+        found, expected = Counter[str](), self._expected
+        for room_id in sorted(self._rooms_of(people, untold)):
+            scope, twins = Scope(self._experiment_id, room_id), Counter[str]()
+            walk = self._walk_through(scope, Place(self.run.run_id, self.started, None, None, None, ordered=False))
+            for stretch in walk:
+                shaped = self.table.shaped(stretch.rows, scope, twins)
+                rows = [row for row in shaped if row.get("participant_id") in people]
+                found.update(map(self._told, rows))
+                self.count(len(rows))
+                yield rows
+            self._compare(walk)
+        self._expected = expected
+        found.subtract(map(self._told, by_time))
+        left = []
+        for row in untold:
+            found[self._told(row)] -= 1
+            left += [row] if found[self._told(row)] < 0 else []
+        self._room_ids.count += len(left)
+        self.count(len(left))
+        yield left
+
+    def _told(self, row: Row) -> str:
+        """What tells a row within its room."""
+        return digest(row, [column_name(field) for field in self.table.data_type.identity if field != "roomId"])
+
+    def _rooms_of(self, people: Set[Any], rows: Iterable[Row]) -> Set[str]:
+        """The rooms that these people were in; all of the experiment where that is not known of everyone."""
+        lists, client, rooms = self.run.room_lists, self.table.client, set[str]()
+        try:
+            known = lists.people(client, self._experiment_id)
+            moments = [moment for moment in map(moment_of, rows) if moment]
+            if max(moments, default=known.asked) > known.asked or any(len(known.stays(each)) < 2 for each in people):
+                lists.forget(self._experiment_id)
+                known = lists.people(client, self._experiment_id)
+            rooms = {room for person in people for room in known.stays(person)}
+            if UNNAMED not in rooms and all(known.stays(person) for person in people):
+                return rooms
+        except Unlisted:
+            rooms = set()
+        every = self._scopes.rooms_of(self._experiment_id)
+        return every if len(every) <= MOST_ROOMS else rooms - {UNNAMED}

@@ -94,6 +94,8 @@ class Place:
     """Why rows may be missing all the same."""
     twins: Mapping[str, int] | None = None
     """How many rows without a key were alike, where that may matter later; None: too many to keep."""
+    passing: str | None = None
+    """Why the rooms of some rows were not told, if they may be when they are read again."""
 
     def written(self) -> dict[str, Any]:
         """The place as the state keeps it: JSON."""

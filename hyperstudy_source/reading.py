@@ -17,7 +17,9 @@ from hyperstudy_source.data_types import DATA_TYPES, DataType
 from hyperstudy_source.errors import QuotaReached
 from hyperstudy_source.fields import Row
 from hyperstudy_source.freshness import Freshness
-from hyperstudy_source.narrowing import RoomByRoom, can_be_narrowed
+from hyperstudy_source.narrowing import InTheirRooms, RoomByRoom, can_be_narrowed
+from hyperstudy_source.room_ids import may_lack_rooms
+from hyperstudy_source.room_lists import LISTS
 from hyperstudy_source.rounds import Round, Task
 from hyperstudy_source.runs import Reads, Run
 from hyperstudy_source.scopes import EVERYWHERE, READS, Scope, Scopes
@@ -25,6 +27,9 @@ from hyperstudy_source.sharing import Items
 from hyperstudy_source.tables import TableRows
 from hyperstudy_source.visits import Table, Visit
 from hyperstudy_source.window_visits import WindowVisit
+
+TURNS_TO_BEGIN = 3
+"""Turns of all other resources after which one that has not begun is not waited for."""
 
 
 class Reader:
@@ -54,6 +59,10 @@ class Reader:
         which nothing can have changed is quiet, and is not among them, nor is one that the round has read or given up;
         `unless` names exceptions. A backfill, told by its window, knows no quiet.
         """
+        with self.run.room_lists.read_by(table.name, task_of(table, backfill).tables):
+            yield from self._due(table, backfill, unless)
+
+    def _due(self, table: Table, backfill: str, unless: Callable[[Scope], bool] | None) -> Iterator[Scope]:
         task, visited = task_of(table, backfill), self.run.visited.setdefault(table.name, set())
         due = [scope for scope in self.found_scopes() if scope not in visited]
         for doubt in self.scopes.doubts:
@@ -73,6 +82,39 @@ class Reader:
             elif quiet:
                 Visit(table, scope).close("quiet")
             visited.add(scope)
+
+    def ready(
+        self, table: Table, *, backfill: str = "", unless: Callable[[Scope], bool] | None = None
+    ) -> Iterator[Scope | None]:
+        """The scopes that are due, each when the lists that tell the rooms of its rows are there.
+
+        None, at which dlt turns to the other resources: they are still being read.
+        """
+        for scope in self.due(table, backfill=backfill, unless=unless):
+            turns = 0
+            while may_lack_rooms(table.data_type, scope) and self._lists_come(scope, turns):
+                turns += 1
+                yield None
+            if turns and self.run.slice_is_over:
+                self.run.unfinished = True
+                return
+            yield scope
+
+    def _lists_come(self, scope: Scope, turns: int) -> bool:
+        """Whether this slice is about to read a list of an experiment, after so many turns of the other resources."""
+        lists, mark = self.run.room_lists, self.freshness.mark(scope)
+        for name in LISTS:
+            tables, visited = lists.reader(name), self.run.visited.get(name, ())
+            if tables is None and turns < TURNS_TO_BEGIN:
+                if name in [resource.name for resource in dlt.current.source().resources.extracted]:
+                    return True
+            elif tables and scope not in visited and not lists.is_known(name, scope.experiment_id):
+                task = Task(tables)
+                passed = self.round.is_done(task, scope.cursor_key, mark) or (
+                    self.round.tries(task, scope.cursor_key)[0] >= READS)
+                if not (passed or self.freshness.is_quiet(tables, scope)):
+                    return True
+        return False
 
     def found_scopes(self) -> list[Scope]:
         """All scopes of the run; none where it has no requests left to find them."""
@@ -101,10 +143,13 @@ class Reader:
             return
         reads = run.reads[table.name, scope]
         reads.made += 1
+        whole = not reads.went_on
         if run.is_sliced and self._reads_again(table, visit, reads):
             run.unfinished = True
         else:
             run.visited.setdefault(table.name, set()).add(scope)
+        final = scope in run.visited.get(table.name, ())
+        run.room_lists.settle(table.name, scope, visit.status or "failed", whole=whole, final=final)
 
     def _reads_again(self, table: Table, visit: Visit, reads: Reads) -> bool:
         """Whether another read may bring what is missing: the same again, what has come since, or room by room."""
@@ -127,19 +172,30 @@ class Reader:
         """
         table = self.table(data_type)
         backfill = f"{cursor.initial_value} to {cursor.end_value}" if is_bound(cursor) else ""
-        for scope in self.due(table, backfill=backfill):
+        for scope in self.ready(table, backfill=backfill):
+            if scope is None:
+                yield None
+                continue
             yield from self._window(table, scope, self._cursors(table, scope, cursor), backfill)
 
     def whole(self, data_type: DataType) -> Items:
         """The rows of a data type without a cursor, all of them in every scope."""
         table = self.table(data_type)
         everything = Window(None, None, bound=False)
-        for scope in self.due(table):
+        for scope in self.ready(table):
+            if scope is None:
+                yield None
+                continue
             yield from self._window(table, scope, self._progress(table, scope, everything))
 
     def _window(self, table: Table, scope: Scope, cursors: Cursors, backfill: str = "") -> Iterator[list[Row]]:
-        narrowed = self.run.reads[table.name, scope].room_by_room
-        visit = RoomByRoom(table, scope, cursors, self.scopes) if narrowed else WindowVisit(table, scope, cursors)
+        visit: WindowVisit
+        if self.run.reads[table.name, scope].room_by_room:
+            visit = RoomByRoom(table, scope, cursors, self.scopes)
+        elif "roomId" in table.data_type.identity and may_lack_rooms(table.data_type, scope):
+            visit = InTheirRooms(table, scope, cursors, self.scopes)
+        else:
+            visit = WindowVisit(table, scope, cursors)
         with visit:
             yield from visit.rows()
         self.over(table, visit, backfill)

@@ -60,7 +60,10 @@ class RecordingFiles:
         wanted = bool(selected([RECORDING_FILES.name]))
         task = replace(table, loaded=[*table.loaded, RECORDING_FILES.name]) if wanted else table
         self._task = task_of(task)
-        for scope in reader.due(task, unless=partial(self._is_unsettled, reader) if wanted else None):
+        for scope in reader.ready(task, unless=partial(self._is_unsettled, reader) if wanted else None):
+            if scope is None:
+                yield None
+                continue
             visit = Visit(table, scope)
             with visit:
                 for page in visit.pages(limit=reader.page_size):

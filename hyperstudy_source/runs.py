@@ -22,6 +22,7 @@ from hyperstudy_source.client import ATTEMPTS, Client
 from hyperstudy_source.completeness import SETTLED, LedgerRow
 from hyperstudy_source.errors import ApiError, Forbidden, QuotaReached, RateLimited, ServerFailed, Unreachable
 from hyperstudy_source.manifest import FileTally
+from hyperstudy_source.room_lists import RoomLists
 from hyperstudy_source.scopes import Scope, Scopes
 from hyperstudy_source.sharing import Extract
 from hyperstudy_source.targets import Target
@@ -50,6 +51,10 @@ class Reads:
     """How many rows that read should have brought."""
     doubts: Sequence[str] = ()
     """Why it may not have brought all."""
+    untold: int = 0
+    """How many rows of that read were loaded without their room."""
+    remark: str | None = None
+    """What the report says of these."""
     room_by_room: bool = False
     """Whether the next read is to ask for the rooms of the experiment, one by one."""
 
@@ -108,6 +113,8 @@ class Run:
         """By data type: whether `pagination.total` counts rows that were not asked for."""
         self.files: dict[str, FileTally] = {}
         """By experiment: how the files of its recordings stand."""
+        self.room_lists = RoomLists(self.refusal, self.forbidden)
+        """Who was in which room, as far as this run has read it."""
         self.unfinished = False
         """Whether something is left for another slice."""
         self._refused: dict[str, str] = {}
@@ -150,6 +157,7 @@ class Run:
     def begin_slice(self) -> None:
         """Starts the count of requests of a slice."""
         self._slice_began, self.unfinished = self.requests, False
+        self.room_lists.begin_slice()
 
     @property
     def slice_is_over(self) -> bool:

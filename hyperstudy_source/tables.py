@@ -38,6 +38,10 @@ _LINKS: TTableSchemaColumns = {
 """dlt's own columns of a child table whose root is merged."""
 
 
+TellRoom = Callable[[Row], str | None]
+"""Tells the room of a row of a table."""
+
+
 def hints(data_type: DataType) -> dict[str, Any]:
     """The arguments with which a data type becomes a `dlt.resource`."""
     added = data_type.added_columns
@@ -89,8 +93,12 @@ class TableRows:
         self.types = ColumnTypes(_known_types(data_type, schema))
         self._shaper = RowShaper(data_type.name, data_type.fields, data_type.added_columns, self.types)
 
-    def shape(self, rows: Iterable[Row], scope: Scope | None, twins: Counter[str]) -> list[Row]:
+    def shape(
+        self, rows: Iterable[Row], scope: Scope | None, twins: Counter[str], tell_room: TellRoom | None = None
+    ) -> list[Row]:
         """The rows with their key, experiment, room and `onset_sec`. `twins` counts identical rows of one read.
+
+        `tell_room` tells the room of a row that does not name it.
 
         What tells rows without a key apart is settled by the first that come, since documentation names few of their
         fields: a field that the API grows later does not make new rows of old ones.
@@ -100,15 +108,17 @@ class TableRows:
             data_type = self._data_type
             found = set() if data_type.key or data_type.identity else {name for row in rows for name in row}
             self.told_by = sorted({*data_type.told_by, *(found - PLACE_FIELDS)})
-        return [self._shape(row, scope, twins) for row in rows]
+        return [self._shape(row, scope, twins, tell_room) for row in rows]
 
-    def _shape(self, row: Row, scope: Scope | None, twins: Counter[str]) -> Row:
+    def _shape(self, row: Row, scope: Scope | None, twins: Counter[str], tell_room: TellRoom | None) -> Row:
         data_type = self._data_type
         shaped = FINISHING.get(data_type.name, _unchanged)(self._shaper.shape(row))
         if data_type.of_experiment:
             shaped["experiment_id"] = shaped.get("experiment_id") or (scope.experiment_id if scope else "")
         if scope and scope.room_id and "roomId" in data_type.fields:
             shaped["room_id"] = shaped.get("room_id") or scope.room_id
+        elif tell_room and not shaped.get("room_id") and (room := tell_room(shaped)):
+            shaped["room_id"] = room
         if isinstance(onset := shaped.get("onset"), float):
             shaped["onset_sec"] = onset / 1000
         return self._with_key(shaped, row, twins)
@@ -180,7 +190,13 @@ def _participant(shaped: Row) -> Row:
     return shaped | {"participant_id": person} if person else shaped
 
 
+def _message(shaped: Row) -> Row:
+    """Who sent a message is its participant, as in every other table."""
+    person = shaped.get("participant_id") or shaped.get("sender_id")
+    return shaped | {"participant_id": person} if person else shaped
+
+
 FINISHING: Mapping[str, Callable[[Row], Row]] = {
-    "experiments": _experiment, "participants": _participant, "recordings": _recording,
+    "experiments": _experiment, "participants": _participant, "recordings": _recording, "chat": _message,
 }
 """What a table does to its rows beyond what its fields say."""

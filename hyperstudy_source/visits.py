@@ -20,9 +20,10 @@ from hyperstudy_source.errors import ApiError, HyperStudyError, KeyRejected, Quo
 from hyperstudy_source.fields import Row
 from hyperstudy_source.freshness import Freshness
 from hyperstudy_source.paging import Moved, OffsetPages, Params
+from hyperstudy_source.room_ids import RoomIds
 from hyperstudy_source.runs import Run
 from hyperstudy_source.scopes import Scope, explained
-from hyperstudy_source.tables import TableRows
+from hyperstudy_source.tables import TableRows, TellRoom
 
 GOES_ON = "the slice was over; the next one goes on from here"
 CLOSED = "the resource was closed before all of its rows were taken, as add_limit does; the next run reads it again"
@@ -62,9 +63,11 @@ class Table:
         """How many s may lie between two bytes of an answer."""
         return self.data_type.timeout or ANSWER_TIMEOUT
 
-    def shaped(self, rows: Sequence[Row], scope: Scope | None, twins: Counter[str]) -> list[Row]:
+    def shaped(
+        self, rows: Sequence[Row], scope: Scope | None, twins: Counter[str], tell_room: TellRoom | None = None
+    ) -> list[Row]:
         """Rows of the API as rows of the table."""
-        shaped = self.rows.shape(rows, scope, twins)
+        shaped = self.rows.shape(rows, scope, twins, tell_room)
         if self.rows.told_by and not self.data_type.key:
             self.state["told_by"] = self.rows.told_by
         self.run.new_fields.update(self.rows.types.grown)
@@ -91,6 +94,7 @@ class Visit:
         self._totals: list[int] = []
         self._keys: set[int] = set()
         self._twins: Counter[str] = Counter()
+        self._room_ids = RoomIds(table.run, table.client, table.data_type, scope, table.loaded)
 
     def __enter__(self) -> Visit:
         return self
@@ -181,7 +185,7 @@ class Visit:
 
     def shaped(self, rows: Sequence[Row], scope: Scope | None = None) -> list[Row]:
         """Rows of the API as rows of the table, counted."""
-        shaped = self.table.shaped(rows, scope or self.scope, self._twins)
+        shaped = self._placed(rows, scope or self.scope)
         data_type = self.table.data_type
         if data_type.key:
             known = len(self._keys)
@@ -189,6 +193,29 @@ class Visit:
             self._distinct += len(self._keys) - known
         else:
             self._distinct += len(shaped)
+        return shaped
+
+    def _placed(self, rows: Sequence[Row], scope: Scope | None) -> list[Row]:
+        """The rows with the rooms of those that do not name theirs, as far as they can be told.
+
+        A row whose key needs the room is left out where the next run may tell it: it would come under another key then.
+        """
+        room_ids, before = self._room_ids, self.table.client.request_count
+        shaped = self.table.shaped(rows, scope, self._twins, room_ids.tell)
+        self.run.room_lists.observe(self.table.name, self.scope, self.started, rows, shaped)
+        room_ids.look_up()
+        self._requests += self.table.client.request_count - before
+        return self._with_rooms(shaped, room_ids)
+
+    def _with_rooms(self, shaped: list[Row], room_ids: RoomIds) -> list[Row]:
+        """The rows without those that can only be loaded once their room is known."""
+        _, untold = room_ids.taken()
+        if untold and room_ids.in_key and room_ids.passing:
+            self.doubt(f"rows do not say their room, and {room_ids.passing.rstrip('.')}; they are left out")
+            left_out = {id(row) for row in untold}
+            self._left_out += len(untold)
+            return [row for row in shaped if id(row) not in left_out]
+        room_ids.count += len(untold)
         return shaped
 
     @property
@@ -226,7 +253,8 @@ class Visit:
         if self.status:
             return
         self.status = status
-        if self.scope and status == "complete":
+        self._room_ids.remark()
+        if self.scope and status == "complete" and not self._room_ids.passing:
             self._note_read(self.scope)
         self.reason = None if status in SETTLED else reason or "; ".join(self._doubts) or None
         for name in self.table.loaded:

@@ -48,9 +48,16 @@ class WindowVisit(Visit):
             if not stretch.is_last:
                 self._keep_place()
                 if self.run.slice_is_over:
-                    self.run.unfinished = True
-                    self.close("stopped", GOES_ON)
+                    self._stop()
                     return
+        self._end()
+
+    def _stop(self) -> None:
+        """Leaves the rest to the next slice."""
+        self.run.unfinished = True
+        self.close("stopped", GOES_ON)
+
+    def _end(self) -> None:
         self._compare(self._walk)
         self._reads.expected, self._reads.rooms, self._reads.doubts = self._expected, self._rooms, self._doubts
         self._settle(self._walk.place.newest)
@@ -68,6 +75,7 @@ class WindowVisit(Visit):
         self._doubts += kept.doubts
         self._twins = Counter(twins)
         self._rooms |= self._reads.rooms or {""}
+        self._room_ids.count, self._room_ids.passing = self._reads.untold, kept.passing
         return kept
 
     def _kept_place(self) -> Place | None:
@@ -113,8 +121,11 @@ class WindowVisit(Visit):
 
     def _keep_place(self) -> None:
         self._reads.twins, self._reads.rooms = self._twins, self._rooms
+        self._reads.untold = self._room_ids.count
         twins = dict(self._twins) if len(self._twins) <= MOST_TWINS else None
-        place = replace(self._walk.place, run_id=self.run.run_id, doubts=tuple(self._doubts), twins=twins)
+        place = replace(
+            self._walk.place, run_id=self.run.run_id, doubts=tuple(self._doubts), twins=twins,
+            passing=self._room_ids.passing)
         self._cursors.keep(place, self.table.still_loaded)
 
     def _drop_place(self) -> None:
@@ -133,7 +144,7 @@ class WindowVisit(Visit):
     def _settle(self, newest: datetime | None) -> None:
         """Moves the cursors, if all has come."""
         self._drop_place()
-        if not self._doubts:
+        if not self._doubts and not self._room_ids.passing:
             self._after = self._cursors.move(newest, self.run.now(), self.table.still_loaded)
         self.close("incomplete" if self._doubts else "complete")
 
