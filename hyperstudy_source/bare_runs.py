@@ -13,6 +13,7 @@ import dlt
 from dlt.common.configuration.container import Container
 from dlt.common.pipeline import PipelineContext, SupportsPipeline, pipeline_state
 from dlt.common.runtime.collector import NullCollector
+from dlt.common.storages.load_package import LoadPackageStateInjectableContext
 from dlt.pipeline import trace
 
 from hyperstudy_source.alignment import align
@@ -53,7 +54,8 @@ def begin_bare_run() -> None:
     """To be called by every resource that starts; only the first in an extract of a pipeline has something to do."""
     state, managed = pipeline_state(Container())
     context = Container()[PipelineContext]
-    if not managed or not context.is_active():
+    is_extract = LoadPackageStateInjectableContext in Container()  # else somebody only looks at the rows
+    if not managed or not context.is_active() or not is_extract:
         return
     pipeline = context.pipeline()
     if not isinstance(pipeline, dlt.Pipeline):

@@ -42,10 +42,6 @@ class RunLock:
             raise SettingError(f"Whether the pipeline runs already cannot be told: {self.file} cannot be locked "
                                f"({failure.strerror}). Choose another folder with DLT_DATA_DIR.") from None
 
-    def is_of(self, pipeline: SupportsPipeline) -> bool:
-        """Whether it is this pipeline's."""
-        return self._folder == Path(pipeline.working_dir)
-
     def release(self) -> None:
         """Lets others run."""
         self._holder.unlink(missing_ok=True)

@@ -9,10 +9,9 @@ import dlt
 import pytest
 from loaded import new_pipeline, quiet_place
 from placed import TYPES, rooms, study_of_stays, true_rooms
-from truth import contents, query, sync
+from truth import contents, sync
 
-from hyperstudy_source import LoadReport, hyperstudy_source
-from hyperstudy_source.loading import COMPLETE
+from hyperstudy_source import LoadReport
 from hyperstudy_source.standin import Behaviour, StandIn
 
 Serve = Callable[..., StandIn]
