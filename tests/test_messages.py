@@ -51,8 +51,7 @@ def test_a_destination_that_cannot_be_reached_is_one_sentence(
     with pytest.raises(ImportError):
         __import__("psycopg2")
     api = serve(small_study())
-    dlt_command("pipeline", "hyperstudy", "run", "--data-type", "rooms", **access(api))
-    for name in COMMANDS:
+    for name in ("status", "check", "run"):
         done = dlt_command("pipeline", "hyperstudy", name, *arguments, **access(api), **variables)
         last = (done.stdout + done.stderr).strip().splitlines()[-1]
         assert (done.returncode, "Traceback" in done.stderr) == (1, False), name

@@ -161,18 +161,11 @@ def test_what_is_to_be_typed_next_runs_as_it_is_printed_and_locks_nothing(
         assert "room_exp_1" in shown.stdout, shown.stderr
 
 
-def test_without_a_file_to_open_the_pipeline_is_told_of(typed: Typed, tmp_path: Path) -> None:
-    pytest.importorskip("sqlalchemy")
-    database = {"DESTINATION__SQLALCHEMY__CREDENTIALS": f"sqlite:///{tmp_path}/lab.sqlite"}
-    done = typed("a", "lab", "run", "--destination", "sqlalchemy", "--data-type", "rooms", **database)
-    assert done.stdout.splitlines()[-1] == "Next: dlt pipeline lab info", done.stderr
-
-
 def test_a_database_that_may_not_be_looked_at_is_not_taken_for_gone(typed: Typed, tmp_path: Path) -> None:
-    if os.geteuid() == 0:
-        pytest.skip("the superuser may look at everything")
     typed("a", "lab", "run", "--data-type", "events")
     (tmp_path / "a").chmod(0)
+    if os.access(tmp_path / "a", os.X_OK):
+        pytest.skip("the superuser may look at everything")
     refused = {name: typed("b", "lab", name) for name in ("run", "status", "verify", "check")}
     (tmp_path / "a").chmod(0o700)
     for done in refused.values():
