@@ -124,7 +124,6 @@ def load(
         try:
             source = _source(names, source_options)
             require_names_apart(pipeline)
-            _merge_as_a_whole(pipeline)
             pipeline.sync_destination()
             _discard_interrupted(pipeline)
             before = _row_counts(pipeline)
@@ -171,16 +170,6 @@ def known_data_types(names: Iterable[str] | None) -> list[str]:
             hint = f"Did you mean {close[0]}? " if close else ""
             raise SettingError(f"{name!r} is no data type. {hint}There are: {', '.join(TABLES)}.")
     return wanted
-
-
-def _merge_as_a_whole(pipeline: dlt.Pipeline) -> None:
-    """Deletes and inserts rows in one transaction where dlt does not, since it misses to ask what DuckDB can.
-
-    Else a table that has no child tables loses the rows of a merge that fails or is killed between the two.
-    """
-    able = pipeline.destination.capabilities() if pipeline.destination else None
-    if able and able.supports_transactions is None and able.supports_ddl_transactions:
-        pipeline.destination.caps_params["supports_transactions"] = True
 
 
 def _discard_interrupted(pipeline: dlt.Pipeline) -> None:

@@ -101,6 +101,16 @@ def _file_format(destination: DestinationCapabilitiesContext | None) -> TFileFor
     return "parquet" if by_statements and "parquet" in destination.supported_loader_file_formats else None
 
 
+def _merge_as_a_whole(destination: DestinationCapabilitiesContext) -> None:
+    """Lets dlt delete and insert rows in one transaction where it does not know that the database, DuckDB, can.
+
+    Else a table without child tables loses the rows of a merge that fails or is killed between the two.
+    """
+    factory = dlt.current.pipeline().destination
+    if factory and destination.supports_transactions is None and destination.supports_ddl_transactions:
+        factory.caps_params["supports_transactions"] = True
+
+
 def opening() -> Any:
     """The first item of every resource: creates its table, also if no row follows.
 
@@ -111,6 +121,8 @@ def opening() -> Any:
         raise DestinationError(
             "The destination cannot replace rows, so a second run would double them. Nothing was read. Choose a "
             "database, such as duckdb, postgres, bigquery or snowflake, and export files from there.")
+    if destination:
+        _merge_as_a_whole(destination)
     return dlt.mark.with_hints(
         dlt.mark.materialize_table_schema(), dlt.mark.make_hints(file_format=_file_format(destination)))
 
