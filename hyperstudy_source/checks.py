@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import dlt
+from dlt.common.destination.client import JobClientBase
 from dlt.common.exceptions import DltException
 from dlt.destinations.job_client_impl import SqlJobClientBase
 
 from hyperstudy_source.client import Client
 from hyperstudy_source.data_types import DATA_TYPES, DataType
 from hyperstudy_source.errors import ApiError, Forbidden, HyperStudyError, KeyRejected, NotFound
-from hyperstudy_source.loading import explained_failure
+from hyperstudy_source.failures import explained_failure
 from hyperstudy_source.runs import Run, current_run, this_run
 from hyperstudy_source.source import hyperstudy_source
 from hyperstudy_source.tables import MERGE_STRATEGY
 from hyperstudy_source.targets import NotWritten
+from hyperstudy_source.whereabouts import database_file, is_gone, require_database, require_names_apart
 
 ATTEMPTS = 2
 """How often a check sends a request that fails, since it is to be over in half a minute."""
@@ -136,19 +139,32 @@ def _target(run: Run) -> Iterator[Finding]:
 
 
 def _destination(pipeline: dlt.Pipeline) -> Finding:
-    """Creates a table in the destination and drops it."""
+    """Creates a table in the destination and drops it. A file that was not there before is not there afterwards."""
     name = pipeline.destination.destination_name if pipeline.destination else "none"
+    made: Path | None = None
     try:
+        require_database(pipeline)
+        require_names_apart(pipeline)
+        file = database_file(pipeline)
+        made = file if file and is_gone(file) else None
         with pipeline.destination_client() as client:
             if MERGE_STRATEGY not in (client.capabilities.supported_merge_strategies or ()):
                 return Finding(f"The destination {name} cannot replace rows. Choose a database", holds=False)
-            client.initialize_storage()
-            if isinstance(client, SqlJobClientBase):
-                table = client.sql_client.make_qualified_table_name(PROBE_TABLE)
-                with suppress(DltException):
-                    client.sql_client.execute_sql(f"DROP TABLE {table}")
-                client.sql_client.execute_sql(f"CREATE TABLE {table} (checked INT)")
-                client.sql_client.execute_sql(f"DROP TABLE {table}")
-    except (DltException, ImportError, OSError) as failure:
+            _try_out(client)
+    except (HyperStudyError, DltException, ImportError, OSError) as failure:
         return Finding(str(explained_failure(failure, pipeline)), holds=False)
+    finally:
+        if made:
+            with suppress(OSError):
+                made.unlink()
     return Finding(f"The destination {name} can be written, dataset {pipeline.dataset_name}", holds=True)
+
+
+def _try_out(client: JobClientBase) -> None:
+    client.initialize_storage()
+    if isinstance(client, SqlJobClientBase):
+        table = client.sql_client.make_qualified_table_name(PROBE_TABLE)
+        with suppress(DltException):
+            client.sql_client.execute_sql(f"DROP TABLE {table}")
+        client.sql_client.execute_sql(f"CREATE TABLE {table} (checked INT)")
+        client.sql_client.execute_sql(f"DROP TABLE {table}")

@@ -16,24 +16,23 @@ from pathlib import Path
 from typing import Any
 
 import dlt
-from dlt.common.configuration.exceptions import ConfigurationException
-from dlt.common.destination.exceptions import DestinationException
 from dlt.common.exceptions import DltException
 from dlt.common.pipeline import LoadInfo
 from dlt.common.storages import PackageStorage
 from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.extract import DltSource
-from dlt.pipeline.exceptions import PipelineStepFailed
 
 from hyperstudy_source.alignment import SOURCE, align, row_counts
 from hyperstudy_source.completeness import SETTLED
 from hyperstudy_source.data_types import SYNC_LEDGER, TABLES
-from hyperstudy_source.errors import DestinationError, HyperStudyError, SettingError
+from hyperstudy_source.errors import HyperStudyError, SettingError
+from hyperstudy_source.failures import causes, explained_failure, require_packages, rows_kept_from_log
 from hyperstudy_source.redaction import without_secrets
 from hyperstudy_source.run_lock import only_run
 from hyperstudy_source.runs import Run, current_run, this_run
 from hyperstudy_source.source import hyperstudy_source
 from hyperstudy_source.tables import child_tables
+from hyperstudy_source.whereabouts import require_names_apart
 
 COMPLETE, INCOMPLETE, STOPPED = 0, 3, 75
 """Exit statuses of a run that loaded: all of it, all but what the report names, or as much as the requests allowed."""
@@ -71,7 +70,7 @@ class LoadReport:
     remarks: tuple[str, ...]
     """What is odd, but leaves the data complete."""
     new_fields: tuple[str, ...]
-    """`table.column` of fields that the API has grown and that came for the first time."""
+    """`table.column` of fields that the API has grown since the table's first rows came."""
     requests_left: int | None
     """Requests that this machine has not used of those of the hour; None: no limit is set."""
     warn_only: bool = False
@@ -118,13 +117,14 @@ def load(
     """
     started = time.monotonic()
     names = known_data_types(data_types)
-    _require_packages(pipeline)
+    require_packages(pipeline)
     run = this_run()
     run = replace(run, full=full, max_requests=max_requests, stop_on_quota=stop_on_quota,
                   slice_requests=run.slice_requests or SLICE_REQUESTS)
-    with only_run(pipeline), current_run(run):
+    with only_run(pipeline), current_run(run), rows_kept_from_log():
         try:
             source = _source(names, source_options)
+            require_names_apart(pipeline)
             pipeline.sync_destination()
             _discard_interrupted(pipeline)
             with pipeline.managed_state() as state:
@@ -133,7 +133,7 @@ def load(
             _create_child_tables(pipeline)
             return _report(pipeline, source.selected_resources, before, run, started)
         except DltException as failure:
-            if any(isinstance(cause, KeyboardInterrupt) for cause in _causes(failure)):
+            if any(isinstance(cause, KeyboardInterrupt) for cause in causes(failure)):
                 raise KeyboardInterrupt from None
             error = explained_failure(failure, pipeline)
             unforeseen = type(error) is HyperStudyError
@@ -174,17 +174,6 @@ def known_data_types(names: Iterable[str] | None) -> list[str]:
     return wanted
 
 
-def _require_packages(pipeline: dlt.Pipeline) -> None:
-    """Raises `DestinationError` where the destination's packages are not installed."""
-    try:
-        if pipeline.destination:
-            _ = pipeline.destination.client_class
-    except ImportError as missing:
-        name = pipeline.destination.destination_name
-        raise DestinationError(f"The destination {name} needs packages that are not installed ({missing}). "
-                               f"Run: pip install \"dlt[{name}]\"") from None
-
-
 def _discard_interrupted(pipeline: dlt.Pipeline) -> None:
     """Discards what a killed run has left and sets the cursors back to before it, so that it is read again.
 
@@ -216,12 +205,14 @@ def _report(
                    key=lambda name: (order[name.split("__")[0]], name))
     with pipeline.destination_client() as client:
         place = without_secrets(str(client.config))
+        dataset = client.sql_client.dataset_name if isinstance(client, SqlJobClientBase) else pipeline.dataset_name
+    grown = [field for field in run.new_fields if before.get(field.split(".")[0].split("__")[0])]
     return LoadReport(
-        pipeline_name=pipeline.pipeline_name, dataset_name=str(pipeline.dataset_name), destination=place,
+        pipeline_name=pipeline.pipeline_name, dataset_name=str(dataset), destination=place,
         tables=tuple(TableReport(name, after[name] - before.get(name, 0), after[name]) for name in names),
         requests=run.requests, seconds=time.monotonic() - started, notices=(*reasons(run), *run.notices),
         stopped=str(run.stopped) if run.stopped else None, remarks=tuple(run.remarks),
-        new_fields=tuple(sorted(run.new_fields)), requests_left=run.requests_left, warn_only=run.warn_only)
+        new_fields=tuple(sorted(grown)), requests_left=run.requests_left, warn_only=run.warn_only)
 
 
 def reasons(run: Run) -> list[str]:
@@ -233,39 +224,3 @@ def reasons(run: Run) -> list[str]:
             told.setdefault(str(row.reason), []).append(str(row))
     return [f"{places[0]}{f' and {len(places) - 1} more' if len(places) > 1 else ''}: {reason.rstrip('.')}."
             for reason, places in told.items()]
-
-
-def explained_failure(failure: BaseException, pipeline: dlt.Pipeline) -> HyperStudyError:
-    """The error of this package that a failure of dlt stands for."""
-    causes = _causes(failure)
-    ours = next((cause for cause in causes if isinstance(cause, HyperStudyError)), None)
-    if ours:
-        return ours
-    setting = next((cause for cause in causes if isinstance(cause, ConfigurationException)), None)
-    if setting:
-        return SettingError(
-            f"The configuration cannot work: {without_secrets(_first_lines(setting))} "
-            "Set it in .dlt/config.toml, in .dlt/secrets.toml or as an environment variable.")
-    destination = pipeline.destination.destination_name if pipeline.destination else "none"
-    reason = next((cause for cause in reversed(causes) if isinstance(cause, DestinationException)), causes[-1])
-    if isinstance(failure, PipelineStepFailed) and failure.step == "extract" and reason is causes[-1]:
-        return HyperStudyError(
-            f"Reading failed for a reason that is not foreseen ({type(reason).__name__}: "
-            f"{without_secrets(_first_lines(reason))}). Nothing was loaded. Please report it with this text.")
-    return DestinationError(
-        f"Loading into {destination} failed: {without_secrets(_first_lines(reason))} Check that the destination can be "
-        "reached and written and that nothing else has it open, then run again. What was loaded before is unchanged.")
-
-
-def _causes(failure: BaseException) -> Sequence[BaseException]:
-    chain: list[BaseException] = []
-    current: BaseException | None = failure
-    while current is not None and current not in chain:
-        chain.append(current)
-        current = current.__cause__ or current.__context__
-    return chain
-
-
-def _first_lines(reason: BaseException) -> str:
-    text = " ".join(str(reason).split())
-    return text if len(text) <= 400 else text[:400] + "…"

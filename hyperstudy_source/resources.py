@@ -73,6 +73,8 @@ def prepare(run: Run, data_type: DataType) -> None:
         raise DestinationError(
             "The destination cannot replace rows, so a second run would double them. Nothing was read. Choose a "
             "database, such as duckdb, postgres, bigquery or snowflake, and export files from there.")
+    if capabilities:
+        _merge_as_a_whole(capabilities)
     of, schema = dlt.current.resource(), dlt.current.source_schema()
     _check_hints(of, data_type)
     _prepare_table(schema, data_type, capabilities, bool(of.schema_contract or schema.settings.get("schema_contract")))
@@ -139,6 +141,16 @@ def _capabilities() -> DestinationCapabilitiesContext | None:
     if DestinationCapabilitiesContext not in container:
         return None
     return container[DestinationCapabilitiesContext]
+
+
+def _merge_as_a_whole(destination: DestinationCapabilitiesContext) -> None:
+    """Lets dlt delete and insert rows in one transaction where it does not know that the database, DuckDB, can.
+
+    Else a table without child tables loses the rows of a merge that fails or is killed between the two.
+    """
+    factory = dlt.current.pipeline().destination
+    if factory and destination.supports_transactions is None and destination.supports_ddl_transactions:
+        factory.caps_params["supports_transactions"] = True
 
 
 def _file_format(destination: DestinationCapabilitiesContext | None) -> TFileFormat | None:

@@ -10,6 +10,7 @@ import dlt
 
 from hyperstudy_source.completeness import SETTLED
 from hyperstudy_source.data_types import SYNC_LEDGER
+from hyperstudy_source.whereabouts import require_database
 
 
 @dataclass
@@ -27,7 +28,11 @@ class DataTypeStatus:
 
 
 def sync_status(pipeline: dlt.Pipeline) -> list[DataTypeStatus]:
-    """The data types that were ever read, in the order of their names; none where nothing was loaded yet."""
+    """The data types that were ever read, in the order of their names; none where nothing was loaded yet.
+
+    Raises `DestinationError` where the file that it was loaded into is gone.
+    """
+    require_database(pipeline)
     found: dict[str, DataTypeStatus] = {}
     for name, *_, status, finished_at in _newest_reads(pipeline):
         told = found.setdefault(name, DataTypeStatus(name, max(_state(pipeline, name).get("cursors", {}).values(),
@@ -54,7 +59,8 @@ def _state(pipeline: dlt.Pipeline, name: str) -> dict[str, Any]:
 
 def _newest_reads(pipeline: dlt.Pipeline) -> list[tuple[Any, ...]]:
     """Data type, experiment, room, participant, status and end of the newest read of each scope."""
-    if not pipeline.default_schema_name:
+    schema = pipeline.default_schema if pipeline.default_schema_name else None
+    if not schema or SYNC_LEDGER.name not in schema.data_table_names(seen_data_only=True):
         return []
     with pipeline.sql_client() as client:
         query = (f"SELECT data_type, experiment_id, room_id, participant_id, status, finished_at "  # noqa: S608 - our own

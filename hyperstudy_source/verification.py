@@ -16,6 +16,7 @@ from hyperstudy_source.loading import LoadReport, known_data_types, load
 from hyperstudy_source.runs import current_run, this_run
 from hyperstudy_source.scopes import Scope
 from hyperstudy_source.source import hyperstudy_source
+from hyperstudy_source.whereabouts import require_database
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,10 @@ def verify(
 ) -> Iterator[Comparison]:
     """Compares the API's counts with the tables, experiment by experiment, for the data types named or all.
 
-    `source_options` are those of `hyperstudy_source`. Raises `SettingError`, and `ApiError` where the list of
-    experiments cannot be read or the key is not accepted.
+    `source_options` are those of `hyperstudy_source`. Raises `SettingError`, `DestinationError` where the file that
+    was loaded into is gone, and `ApiError` where the list of experiments cannot be read or the key is not accepted.
     """
+    require_database(pipeline)
     names = known_data_types(data_types)
     compared = [data_type for name, data_type in DATA_TYPES.items()
                 if "experiment" in data_type.scopes and not data_type.derived_from and (not names or name in names)]
