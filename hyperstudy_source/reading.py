@@ -40,7 +40,7 @@ class Reader:
         state = dlt.current.resource_state(data_type.name)
         known = self._tables.get(data_type.name)
         if known is None or known.state is not state:
-            rows = TableRows(data_type, dlt.current.source_schema(), state.get("told_by"))
+            rows = TableRows(data_type, dlt.current.source_schema(), state)
             known = self._tables[data_type.name] = Table(
                 data_type, rows, state, _loaded(data_type), self.client, self.run, self.freshness, self.page_size)
         return known
