@@ -45,7 +45,7 @@ class Reader:
         state = dlt.current.resource_state(data_type.name)
         known, loaded = self._tables.get(data_type.name), _loaded(data_type)
         if known is None or known.state is not state or known.loaded != loaded:
-            rows = TableRows(data_type, dlt.current.source_schema(), state.get("told_by"))
+            rows = TableRows(data_type, dlt.current.source_schema(), state)
             known = self._tables[data_type.name] = Table(
                 data_type, rows, state, loaded, self.client, self.run, self.freshness, self.page_size)
         return known

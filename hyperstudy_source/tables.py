@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 from dlt.common.data_types import TDataType
@@ -86,12 +87,18 @@ def _column(name: str, data_type: str) -> TColumnSchema:
 class TableRows:
     """Turns rows of the API into rows of a data type's table, for one resource of one run."""
 
-    def __init__(self, data_type: DataType, schema: Schema, told_by: Sequence[str] | None = None) -> None:
+    def __init__(self, data_type: DataType, schema: Schema, state: dict[str, Any]) -> None:
         self._data_type = data_type
-        self.told_by = told_by
+        self.told_by: Sequence[str] | None = state.get("told_by")
         """The fields of which the key of a row without one is the digest; None until the first rows come."""
-        self.types = ColumnTypes(_known_types(data_type, schema))
-        self._shaper = RowShaper(data_type.name, data_type.fields, data_type.added_columns, self.types)
+        self.types = ColumnTypes(_known_types(data_type, schema), partial(_stored, schema))
+        self._shaper = RowShaper(
+            data_type.name, data_type.fields, data_type.added_columns, self.types, state, schema.naming.max_length)
+
+    def remarks(self) -> list[str]:
+        """What is odd in the rows since the last call."""
+        remarks, self._shaper.remarks = self._shaper.remarks, []
+        return remarks
 
     def shape(
         self, rows: Iterable[Row], scope: Scope | None, twins: Counter[str], tell_room: TellRoom | None = None
@@ -162,6 +169,14 @@ def _known_types(data_type: DataType, schema: Schema) -> dict[tuple[str, str], s
                     if hints.get("data_type"):
                         known.setdefault(("__".join((data_type.name, *lists)), column), str(hints["data_type"]))
     return known
+
+
+def _stored(schema: Schema, name: str) -> str:
+    """The name of a table or column as the destination has it: what is too long is shortened by dlt."""
+    naming = schema.naming
+    if not naming.max_length or len(name) <= naming.max_length:
+        return name
+    return naming.shorten_fragments(*map(naming.normalize_identifier, name.split("__")))
 
 
 def _unchanged(shaped: Row) -> Row:

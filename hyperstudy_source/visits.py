@@ -71,6 +71,8 @@ class Table:
         if self.rows.told_by and not self.data_type.key:
             self.state["told_by"] = self.rows.told_by
         self.run.new_fields.update(self.rows.types.grown)
+        for remark in self.rows.remarks():
+            self.run.remark(remark)
         return shaped
 
 

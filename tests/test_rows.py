@@ -28,7 +28,8 @@ from hyperstudy_source.fields import (
     column_name,
     columns,
 )
-from hyperstudy_source.rows import DEEPEST, DLT_COLUMNS, ColumnTypes, RowShaper
+from hyperstudy_source.names import DLT_COLUMNS
+from hyperstudy_source.rows import DEEPEST, ColumnTypes, RowShaper
 
 NOON = "2024-06-15T12:00:00.000Z"
 WHEN = datetime(2024, 6, 15, 12, tzinfo=timezone.utc)
