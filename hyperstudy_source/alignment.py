@@ -21,8 +21,8 @@ from dlt.pipeline.state_sync import force_state_extract, load_pipeline_state_fro
 SOURCE = "hyperstudy"
 """The name of the source, and so of its schema and of its part of the state."""
 KEPT = frozenset({"by_offset", "files", "incremental", "maps", "names", "told_by", "unordered"})
-"""What stays known of a resource whose rows are gone: how the API serves them, what keys and columns are made of, and the
-files that lie elsewhere. All else says what was read."""
+"""What stays known of a resource whose rows are gone: how the API serves them, of what keys and columns are made, and
+the files that lie elsewhere. All else says what was read."""
 FILLED = "filled"
 """Under this name a resource's state keeps that its table was given rows."""
 EMPTY = "empty"

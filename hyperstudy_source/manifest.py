@@ -11,6 +11,8 @@ from hyperstudy_source.fields import Row
 from hyperstudy_source.recordings import Recording
 
 FileStatus = Literal["downloaded", "skipped", "pending", "failed"]
+TRIED_IN_VAIN = 3
+"""Runs without success after which there may be no file, where nobody knows what a recording's status means."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class FileTally:
     """By recording."""
     missing: dict[str, str] = field(default_factory=dict)
     """By recording: why a file that the platform should have is not there."""
+    given_up: set[str] = field(default_factory=set)
+    """Recordings without a file of which nobody knows whether there should be one; they are tried again."""
     postponed: set[str] = field(default_factory=set)
     """Recordings that are left for the next slice."""
     links: int = 0
@@ -68,11 +72,15 @@ class FileTally:
         """Whether nothing more is to be done for a recording in this run."""
         return self.statuses.get(recording.recording_id, "pending") != "pending"
 
-    def note(self, recording: Recording, row: Row) -> None:
-        """Takes the manifest row of a recording."""
+    def note(self, recording: Recording, row: Row, failures: int) -> None:
+        """Takes the manifest row of a recording, of which so many runs one after the other did not get the file."""
         self.statuses[recording.recording_id] = row["status"]
         self.postponed.discard(recording.recording_id)
-        if row["status"] == "failed" and not recording.is_lost:
+        if row["status"] != "failed" or recording.is_lost:
+            return
+        if recording.unknown_status and failures >= TRIED_IN_VAIN:
+            self.given_up.add(recording.recording_id)
+        else:
             self.missing[recording.recording_id] = row["error"]
 
     @property
@@ -93,7 +101,7 @@ class FileTally:
     @property
     def is_whole(self) -> bool:
         """Whether no file is missing and none is to come."""
-        return not self.missing and not self.postponed and not self.counts["pending"]
+        return not (self.missing or self.given_up or self.postponed or self.counts["pending"])
 
     def summary(self, experiment_id: str) -> str:
         """How many recordings of an experiment ended how, for people."""

@@ -37,6 +37,8 @@ DOWNLOAD_THREADS = 8
 EVERY_TYPE = "audio and video"
 FILES = Task((RECORDING_FILES.name,))
 """Fetching the files of an experiment, beside listing its recordings."""
+LONGEST_STATUS = 30
+"""Characters of a status that a remark repeats."""
 Written = list[tuple[Recording, Row]]
 """Recordings with their manifest rows."""
 
@@ -159,7 +161,8 @@ class RecordingFiles:
         """The manifest row of a job that is over; what is known of its file goes into the state."""
         recording, known, file = job.recording, job.file or job.known, job.whole
         attempts = job.tried + job.attempts
-        state[recording.recording_id] = {**(vars(known) if known else {}), "attempts": attempts}
+        failures = state.get(recording.recording_id, {}).get("failures", 0) + 1 if status == "failed" else 0
+        state[recording.recording_id] = {**(vars(known) if known else {}), "attempts": attempts, "failures": failures}
         error = job.error
         if status == "skipped" and file and recording.size not in (None, file.size):
             error = f"The API has {recording.size:,} bytes for it, the whole file has {file.size:,}."
@@ -186,8 +189,13 @@ class RecordingFiles:
         """Says in the ledger and in the summary what came, and what is missing although the platform should have it."""
         table, run, scope = reader.table(RECORDING_FILES), reader.run, Scope(experiment_id)
         run.remarks[:] = [remark for remark in run.remarks if remark != tally.summary(experiment_id)]
+        files = table.state.get("files", {}).get(experiment_id, {})
         for recording, row in written:
-            tally.note(recording, row)
+            tally.note(recording, row, files.get(recording.recording_id, {}).get("failures", 0))
+            if recording.unknown_status:
+                run.remark(f"recording_files of experiment {experiment_id}: nobody knows the status "
+                           f"{recording.unknown_status[:LONGEST_STATUS]!r} of recording {recording.recording_id}; its "
+                           f"file is {row['status']}.")
         if tally.statuses:
             run.remark(tally.summary(experiment_id))
         status: Status = "stopped" if tally.postponed else "incomplete" if tally.missing else "complete"

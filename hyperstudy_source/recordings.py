@@ -9,18 +9,20 @@ from urllib.parse import unquote
 from hyperstudy_source.fields import Row
 
 RUNNING_STATUSES = frozenset({
+    "0", "1", "2",
     "active", "created", "ending", "finalizing", "in_progress", "initializing", "new", "paused", "pending",
     "processing", "queued", "recording", "running", "saving", "started", "starting", "transcoding", "uploading",
     "waiting",
 })
-"""Statuses of recordings whose file is not ready."""
+"""Statuses of recordings whose file is not ready. The numbers are the media server's own, here and below."""
 FINAL_STATUSES = frozenset({
+    "3", "6",
     "archived", "available", "complete", "completed", "done", "ended", "finished", "limit_reached", "ready", "saved",
     "stopped", "success", "succeeded", "uploaded",
 })
 """Statuses of recordings whose file is ready. A recording of any other status is ready once it ended, one of none also
 once it has a link."""
-LOST_STATUSES = frozenset({"aborted", "canceled", "cancelled", "error", "failed"})
+LOST_STATUSES = frozenset({"4", "5", "aborted", "canceled", "cancelled", "error", "failed"})
 """Statuses of recordings that the platform gave up; there may be a part of a file."""
 
 
@@ -85,8 +87,15 @@ class Recording:
         return bool(self.row.get("end_time") or self.row.get("download_path") or self.listed.link)
 
     @property
+    def unknown_status(self) -> str | None:
+        """Its status, where nobody knows what it means."""
+        status = self._status
+        return status if status and status not in FINAL_STATUSES | LOST_STATUSES | RUNNING_STATUSES else None
+
+    @property
     def _status(self) -> str:
-        return str(self.row.get("status") or "").lower().removeprefix("egress_")
+        status = self.row.get("status")
+        return re.sub(r"[\s-]+", "_", str("" if status is None else status).strip().lower()).removeprefix("egress_")
 
     @property
     def name_fields(self) -> dict[str, str]:

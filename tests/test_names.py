@@ -19,7 +19,8 @@ FIELDS: dict[str, Field] = {
 }
 RESERVED = ("row_key", "onset_sec", "experiment_id")
 NAMES = ("A>B", "A<B", "aB", "a_b", "a", "A", "a_text", "aText", "aNumber", "a_2", "a__b", "b", "value", "key", "list",
-         "value_text", "valueNumber", "otherFields", "n_text", "", "ö", "rowKey", "_dlt_id", "ratings", "\ud800", "x" * 70)
+         "value_text", "valueNumber", "otherFields", "n_text", "", "ö", "rowKey", "_dlt_id", "ratings", "\ud800",
+         "x" * 70)
 """Few names, of which many are alike."""
 
 Step = str | int

@@ -185,6 +185,39 @@ def test_the_status_says_whether_a_file_is_ready(serve: Serve, pipeline: dlt.Pip
         assert status == ("downloaded" if recording_id.startswith("ready") else "pending"), recording_id
 
 
+def test_the_media_server_s_own_numbers_and_words_say_whether_a_file_is_ready(
+        serve: Serve, pipeline: dlt.Pipeline) -> None:
+    """Starting, active, ending, complete, failed, aborted, limit reached: LiveKit's `EgressStatus`."""
+    study, ready = recorded_study(), {3, 4, 5, 6}
+    words = ("STARTING", "ACTIVE", "ENDING", "COMPLETE", "FAILED", "ABORTED", "LIMIT_REACHED")
+    for number, word in enumerate(words):
+        kind = "ready" if number in ready else "running"
+        for form, status in {"number": number, "text": str(number), "float": float(number), "word": f"EGRESS_{word}",
+                             "spaced": word.replace("_", " ").lower()}.items():
+            add_video(study, f"{kind}_{number}_{form}", status=status)
+    fetched = fetch(serve(study), pipeline)
+    assert len(fetched.rows) == 35
+    for recording_id, status in fetched.statuses().items():
+        assert status == ("downloaded" if recording_id.startswith("ready") else "pending"), recording_id
+    assert not any("nobody knows" in remark for remark in fetched.remarks)
+
+
+def test_a_status_that_nobody_knows_is_said_and_makes_no_run_incomplete_for_ever(
+        serve: Serve, pipeline: dlt.Pipeline) -> None:
+    study = recorded_study()
+    add_video(study, "EG_1", status=9)
+    add_video(study, "EG_2", None, status=9, endTime="2024-06-10T10:05:00.000Z")
+    api = serve(study)
+    runs = [fetch(api, pipeline) for _ in range(4)]
+    assert [bool(each.notices) for each in runs] == [True, True, False, False]
+    assert all(each.statuses() == {"EG_1": "pending", "EG_2": "failed"} for each in runs)
+    for each in runs:
+        assert sum("nobody knows the status '9' of recording EG_" in remark for remark in each.remarks) == 2
+    study.rows["recordings"]["exp_1"].pop()
+    add_video(study, "EG_2", status=9, endTime="2024-06-10T10:05:00.000Z")
+    assert fetch(api, pipeline).statuses()["EG_2"] == "downloaded"
+
+
 def test_a_pending_recording_comes_once_it_is_complete(serve: Serve, pipeline: dlt.Pipeline) -> None:
     study = recorded_study()
     add_video(study, "EG_1")
