@@ -215,7 +215,8 @@ class World:
 
     def missing(self) -> dict[tuple[str, str], Told]:
         """By table and experiment, rows that the API has and the tables lack."""
-        pipeline, found = self.pipeline(), {}
+        pipeline = self.pipeline()
+        found: dict[tuple[str, str], Told] = {}
         for table in self.plan.tables:
             lacking = self._true(table) - self._held(pipeline, table)
             for (experiment, mark), rows in lacking.items():
