@@ -80,7 +80,8 @@ class RoomByRoom(WindowVisit):
 class InTheirRooms(WindowVisit):
     """A read of rows whose key says their room. Where a room is not sure, the rooms of that person are read one by one.
 
-    Until then all rows of people in several rooms are held back: the order of rows that are alike tells their keys.
+    Until then all rows of people in several rooms are held back: the order of rows that are alike tells their keys. Rows
+    of nobody are loaded without a room.
     """
 
     def __init__(self, table: Table, scope: Scope, cursors: Cursors, scopes: Scopes) -> None:
@@ -105,6 +106,9 @@ class InTheirRooms(WindowVisit):
 
     def _with_rooms(self, shaped: list[Row], room_ids: RoomIds) -> list[Row]:
         by_time, untold = room_ids.taken()
+        nobodys = [row for row in untold if not row.get("participant_id")]
+        room_ids.count += len(nobodys)
+        untold = [row for row in untold if row.get("participant_id")]
         self._by_time += by_time
         self._untold += untold
         held = {id(row) for row in (*by_time, *untold)}

@@ -87,7 +87,7 @@ class RoomLists:
                 self._coming[key] = started, []
             for row, each in zip(rows, shaped, strict=True):
                 kept = {column: each.get(column) for column in KEPT}
-                names_room = any(value and column_name(field) == "room_id" for field, value in row.items())
+                names_room = bool(row.get("roomId"))
                 self._coming[key][1].append(kept if names_room else kept | {"room_id": None})
 
     def settle(self, name: str, scope: Scope, status: Status, *, whole: bool, final: bool) -> None:

@@ -74,11 +74,11 @@ def grow(study: Study) -> None:
     experiment = study.experiments[0]
     place = {"experiment_id": experiment["id"], "room_id": "room_v01"}
     for number in range(6):
-        time = f"2024-07-01T10:00:0{number}.000Z"
+        time, room = f"2024-07-01T10:00:0{number}.000Z", {"roomId": "room_v01"}
         study.add("events", {"id": f"new_{number}", "category": ["questionnaire", "state"][number % 2],
-                             "timestamp": time, "response": [{"text": "a"}]}, **place)
-        study.add("sync", {"timestamp": time, "latency": number}, **place)
-        study.add("components", {"componentId": f"new_{number}", "completed": True}, **place)
+                             "timestamp": time, "response": [{"text": "a"}], **room}, **place)
+        study.add("sync", {"timestamp": time, "latency": number, **room}, **place)
+        study.add("components", {"componentId": f"new_{number}", "completed": True, **room}, **place)
     study.add_room("room_new", experiment_id=experiment["id"], participants=["late"],
                    createdAt="2024-07-01T10:00:00.000Z", endTime="2024-07-01T11:00:00.000Z")
     study.variables["room_new"] = {"data": [{"variable": "v", "value": 1}], "metadata": {}}

@@ -51,8 +51,8 @@ def small_study() -> Study:
         study.add_room(room_id, experiment_id=experiment_id, participants=["user_1", "user_2"])
         for number, person in enumerate(("user_1", "user_2", "user_1")):
             study.add(
-                "events", {"id": f"e{number}", "participantId": person, "onset": 1000 * number, "category": "state",
-                           "timestamp": f"2024-06-15T10:00:0{number}.000Z"},
+                "events", {"id": f"e{number}", "roomId": room_id, "participantId": person, "onset": 1000 * number,
+                           "category": "state", "timestamp": f"2024-06-15T10:00:0{number}.000Z"},
                 experiment_id=experiment_id, room_id=room_id, participant_id=person)
     return study
 

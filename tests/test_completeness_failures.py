@@ -224,7 +224,7 @@ def test_a_tenth_of_all_requests_failing_in_five_ways_changes_nothing(
 
 def test_the_ledger_has_one_row_for_each_run_scope_and_data_type(serve: Serve, pipeline: dlt.Pipeline) -> None:
     """In the load package of the rows that it speaks of, and with what the read cost and moved."""
-    api = serve(study := study_of("exp_1", "exp_2"))
+    api = serve(study := study_of("exp_1", "exp_2"), Behaviour(rows_with_ids=True))
     sync(pipeline, api, "events", "questionnaire", page_size=3)
     more(study, "exp_1", range(200, 203))
     sync(pipeline, api, "events", "questionnaire", page_size=3)

@@ -63,7 +63,8 @@ def test_files_that_cannot_be_had_are_given_up_in_the_end_and_said(serve: Serve,
 
 
 def test_what_stays_incomplete_is_given_up_in_the_end_and_said(serve: Serve, pipeline: dlt.Pipeline) -> None:
-    api = serve(study := study_of("exp_1", "exp_2", rows=20), Behaviour(warnings={"events": ["no index"]}))
+    api = serve(study := study_of("exp_1", "exp_2", rows=20),
+                Behaviour(warnings={"events": ["no index"]}, rows_with_ids=True))
     reports = until_the_end(pipeline, api, "events", max_requests=6, page_size=5)
     assert [report.exit_status for report in reports[-2:]] == [STOPPED, INCOMPLETE]
     assert "events of experiment exp_1: the API warns" in str(reports[-1].notices)
@@ -109,7 +110,7 @@ def test_a_full_read_of_many_details_comes_to_its_end(
 
 def test_an_hour_that_is_used_up_when_a_run_begins_stops_it(serve: Serve, pipeline: dlt.Pipeline) -> None:
     time = FakeTime(1_800_000_000.0)
-    api = serve(study_of("exp_1", "exp_2"), clock=time.clock)
+    api = serve(study_of("exp_1", "exp_2"), Behaviour(rows_with_ids=True), clock=time.clock)
     options: dict[str, Any] = {"requests_per_hour": 3, "requests_per_minute": 100, "time": time, "stop_on_quota": True}
     assert sync(pipeline, api, "events", **options).exit_status == COMPLETE
     stopped = sync(pipeline, api, "events", **options)
