@@ -72,14 +72,30 @@ def _take_state(
         stored = None
     held = (stored or {}).get("sources", {}).get(name, {})
     if _told(held) != _told(own):
+        columns = {resource: _columns(known) for resource, known in own.get("resources", {}).items()}
         own.clear()
         own.update(held)
+        _keep_columns(own, columns)
         force_state_extract(state)
+
+
+def _columns(known: Mapping[str, Any]) -> dict[str, Any]:
+    """What a resource's state says of its columns. It belongs to the schema, which is not set back."""
+    return {"names": known.get("names", {}), "maps": known.get("maps", [])}
+
+
+def _keep_columns(own: dict[str, Any], columns: Mapping[str, Mapping[str, Any]]) -> None:
+    for resource, kept in columns.items():
+        if kept["names"] or kept["maps"]:
+            known = own.setdefault("resources", {}).setdefault(resource, {})
+            for place, owners in kept["names"].items():
+                known.setdefault("names", {}).setdefault(place, {}).update(owners)
+            known["maps"] = sorted({*known.get("maps", ()), *kept["maps"]})
 
 
 def _told(own: Mapping[str, Any]) -> dict[str, Any]:
     """What a source's state says, without what dlt itself keeps there and resources of which it says nothing."""
-    resources = {name: {key: value for key, value in known.items() if key != "incremental"}
+    resources = {name: {key: value for key, value in known.items() if key not in ("incremental", "maps", "names")}
                  for name, known in own.get("resources", {}).items()}
     return {**own, "resources": {name: known for name, known in resources.items() if known}}
 

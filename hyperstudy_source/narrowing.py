@@ -80,8 +80,8 @@ class RoomByRoom(WindowVisit):
 class InTheirRooms(WindowVisit):
     """A read of rows whose key says their room. Where a room is not sure, the rooms of that person are read one by one.
 
-    Until then all rows of people in several rooms are held back: the order of rows that are alike tells their keys. Rows
-    of nobody are loaded without a room.
+    Until then all rows of people in several rooms are held back: the order of rows that are alike tells their keys.
+    Rows of nobody are loaded without a room.
     """
 
     def __init__(self, table: Table, scope: Scope, cursors: Cursors, scopes: Scopes) -> None:

@@ -109,7 +109,7 @@ def test_on_a_terminal_waiting_is_said_above_the_bars(serve: Callable[..., Stand
                 shown += part
         except OSError:
             os.close(ours)
-    said = b"\x1b[AThe API takes no more requests to /data/events for now (429); going on at "
+    said = b"The API takes no more requests to /data/events for now (429); going on at "
     assert (said in shown, b"Extract hyperstudy: Resources: " in shown) == (True, True), shown
     assert b"WARNING" not in shown
 
