@@ -79,6 +79,11 @@ class Client:
         self._refused: dict[str, set[str]] = {}
 
     @property
+    def sent_here(self) -> int:
+        """How many requests the current thread has sent."""
+        return int(getattr(self._threads, "sent", 0))
+
+    @property
     def address(self) -> str:
         """The base URL that is asked."""
         return self._url
@@ -174,6 +179,7 @@ class Client:
         with self._budget.request(asked.path.removeprefix(urlsplit(self._url).path)):
             with self._lock:
                 self.request_count += 1
+            self._threads.sent = self.sent_here + 1
             return self._session().get(url, params=wanted, timeout=(CONNECT_TIMEOUT, timeout), allow_redirects=False)
 
     def _followed(self, url: str, response: requests.Response, path: str) -> str:

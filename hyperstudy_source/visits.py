@@ -170,11 +170,11 @@ class Visit:
     def _counted_page(self, answers: Iterator[Page]) -> Page | None:
         if refusal := self.run.refusal(self.table.name):
             raise NotAsked(refusal)
-        before = self.table.client.request_count
+        before = self.table.client.sent_here
         try:
             page = next(answers, None)
         finally:
-            self._requests += self.table.client.request_count - before
+            self._requests += self.table.client.sent_here - before
         if page is None:
             return None
         self._pages += 1
@@ -202,11 +202,11 @@ class Visit:
 
         A row whose key needs the room is left out where the next run may tell it: it would come under another key then.
         """
-        room_ids, before = self._room_ids, self.table.client.request_count
+        room_ids, before = self._room_ids, self.table.client.sent_here
         shaped = self.table.shaped(rows, scope, self._twins, room_ids.tell)
         self.run.room_lists.observe(self.table.name, self.scope, self.started, rows, shaped)
         room_ids.look_up()
-        self._requests += self.table.client.request_count - before
+        self._requests += self.table.client.sent_here - before
         return self._with_rooms(shaped, room_ids)
 
     def _with_rooms(self, shaped: list[Row], room_ids: RoomIds) -> list[Row]:
