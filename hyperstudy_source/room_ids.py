@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from hyperstudy_source.client import Client
 from hyperstudy_source.data_types import DataType
 from hyperstudy_source.fields import Row
-from hyperstudy_source.known_rooms import known_rooms
 from hyperstudy_source.membership import moment_of
 from hyperstudy_source.room_lists import LISTS, Unlisted
 from hyperstudy_source.runs import Run
@@ -76,7 +75,7 @@ class RoomIds:
             return
         column = self._data_type.key_columns[-1]
         keys = [str(row[column]) for row in self.untold]
-        known = known_rooms(self._tables, column, self._scope.experiment_id, keys)
+        known = self._run.extract.known_rooms.of(self._tables, column, self._scope.experiment_id, keys)
         for row, key in zip(self.untold, keys, strict=True):
             if room := known.get(key):
                 row["room_id"] = room

@@ -13,6 +13,8 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
+from hyperstudy_source.known_rooms import KnownRooms
+
 Part = Callable[[Any], Any]
 """What a taker wants of a page, as the API gave it; nothing where that is empty."""
 Items = Generator[Any, None, None]
@@ -91,6 +93,7 @@ class Extract:
     changed: set[str] = field(default_factory=set)
     """Resources whose rows go through steps of the user before they are stored."""
     sharings: dict[str, Sharing] = field(default_factory=dict)
+    known_rooms: KnownRooms = field(default_factory=KnownRooms)
     unledgered: bool = False
     """Whether there is no ledger among them."""
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import dlt
 import pytest
 from dlt.common.runtime.collector import DictCollector
-from recorded import STORAGE, add_video, fetch, files_in, recorded_study
+from recorded import STORAGE, add_video, fetch, recorded_study
 
-from hyperstudy_source.standin import Behaviour, Fault, Made, StandIn, Study
+from hyperstudy_source.standin import Behaviour, Made, StandIn, Study
 from hyperstudy_source.standin.answers import Answer
 
 Serve = Callable[..., StandIn]
@@ -53,30 +53,6 @@ def test_as_many_files_are_fetched_at_once_as_there_are_threads(pipeline: dlt.Pi
         assert crowd.most == threads
         assert sorted(fetched.remarks) == [
             f"recording_files of experiment exp_{number}: 7 downloaded." for number in (1, 2, 3)]
-
-
-class _Waiting(Made):
-    """A file that stops after its first block until `others` are asked for."""
-
-    others = threading.Event()
-
-    def blocks(self) -> Iterator[bytes]:
-        """Makes the bytes."""
-        for number, block in enumerate(super().blocks()):
-            if number == 1:
-                assert self.others.wait(20)
-            yield block
-
-
-def test_pages_that_are_under_way_at_once_do_not_disturb_each_other(serve: Serve, pipeline: dlt.Pipeline) -> None:
-    study = recorded_study()
-    for number in range(6):
-        add_video(study, f"EG_{number}", _Waiting(2_000_000) if number == 1 else Made(2000))
-    second_page = Fault(f"{STORAGE}/recordings/room_exp_1/EG_2", "hook", hook=lambda _: _Waiting.others.set())
-    api = serve(study, Behaviour(file_hashes=(), faults=[second_page]))
-    fetched = fetch(api, pipeline, page_size=2)
-    assert set(fetched.statuses().values()) == {"downloaded"}, fetched.rows
-    assert len(files_in("target")) == 6
 
 
 class _Counter(DictCollector):

@@ -135,7 +135,7 @@ def test_a_limited_run_says_what_it_stopped_and_the_next_run_gets_all_the_rest(
     limit: Callable[[Any], Any], serve: Serve, pipeline: dlt.Pipeline, tmp_path: Path, whole: dict[str, list[str]]
 ) -> None:
     api = serve(demo_study())
-    options = {"bucket_url": str(tmp_path / "files")}
+    options: dict[str, Any] = {"bucket_url": str(tmp_path / "files"), "requests_per_minute": None}
     pipeline.run(limit(source_of(api, page_size=7, **options).with_resources(*LIMITED)))
     told = query(pipeline, "SELECT DISTINCT data_type FROM sync_ledger WHERE status = 'stopped' AND reason IS NOT NULL")
     assert told
