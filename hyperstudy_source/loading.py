@@ -211,7 +211,7 @@ def _report(
         pipeline_name=pipeline.pipeline_name, dataset_name=str(dataset), destination=place,
         tables=tuple(TableReport(name, after[name] - before.get(name, 0), after[name]) for name in names),
         requests=run.requests, seconds=time.monotonic() - started, notices=(*reasons(run), *run.notices),
-        stopped=str(run.stopped) if run.stopped else None, remarks=tuple(run.remarks),
+        stopped=str(run.stopped) if run.stopped else None, remarks=(*run.remarks, *run.misfits()),
         new_fields=tuple(sorted(grown)), requests_left=run.requests_left, warn_only=run.warn_only)
 
 

@@ -1,13 +1,15 @@
 """One row as the API sent it -> one row as its table wants it.
 
 Every value finds a place, and a place has one type for ever: what does not fit its column lies beside it as text, and
-a field that the API grew later keeps the type in which it was first seen. What surprises: the names given here are
-final; dlt only joins them along objects and splits lists off into child tables.
+a field that the API grew later keeps the type in which it was first seen. A value that tells of no type, such as NaN,
+gives it none, and one that would leave nothing behind, such as an empty list, lies beside as text. What surprises: the
+names given here are final; dlt only joins them along objects and splits lists off into child tables.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from hyperstudy_source.fields import (
@@ -24,8 +26,18 @@ from hyperstudy_source.fields import (
     Scalar,
     columns,
 )
+from hyperstudy_source.misfits import Misfit
 from hyperstudy_source.names import ITEM, KEY, LIST, MOST_FIELDS, MOST_KEYS, OTHERS, Names, Place
-from hyperstudy_source.values import as_text, clean, free_scalar, is_dropped, is_storable_json, read_scalar
+from hyperstudy_source.values import (
+    as_text,
+    clean,
+    free_scalar,
+    is_dropped,
+    is_empty,
+    is_storable_json,
+    read_scalar,
+    tells_type,
+)
 
 DEEPEST = 12
 """Levels of lists and objects that become columns and child tables; what lies deeper is kept as JSON text."""
@@ -44,13 +56,32 @@ class ColumnTypes:
         self._types: dict[tuple[str, str], str] = {}
         self.grown: set[str] = set()
         """`table.column` of every field that no documentation and no earlier run knows."""
+        self._untold: set[tuple[str, str]] = set()
 
     def settle(self, table: str, column: str, data_type: str) -> str:
         """The type of a column for ever: the one given, unless it has one."""
-        settled = self._types.get((table, column))
+        settled = self._settled(table, column)
         if settled is None:
-            stored = (self._stored(table), self._stored(column))
-            settled = self._types[table, column] = self.known.get(stored, data_type)
+            settled = self._types[table, column] = data_type
+        return settled
+
+    def settled_text(self, table: str, column: str) -> str | None:
+        """The type of a column for a text that tells of none: without one, the column waits for it."""
+        settled = self._settled(table, column)
+        if settled is None:
+            self._untold.add((table, column))
+        return settled
+
+    def found_late(self) -> bool:
+        """Whether a column that waited for its type has got it since the last call."""
+        late = not self._untold.isdisjoint(self._types)
+        self._untold = set()
+        return late
+
+    def _settled(self, table: str, column: str) -> str | None:
+        settled = self._types.get((table, column))
+        if settled is None and (known := self.known.get((self._stored(table), self._stored(column)))):
+            settled = self._types[table, column] = known
         return settled
 
 
@@ -68,10 +99,28 @@ class RowShaper:
         self._names = Names(table, fields, reserved, types.known, {} if state is None else state, longest)
         self.remarks: list[str] = []
         """What became a child table because there is no room for more columns."""
+        self.misfits: Counter[Misfit] = Counter()
+        """How many values each column could not take."""
+
+    def page(self, rows: Sequence[Row]) -> list[Row]:
+        """Documented fields in their columns, all others where their first value put them; nulls left out.
+
+        A field whose first values tell of no type has that of the first one in the page that does.
+        """
+        before = self.misfits.copy()
+        shaped = self._shaped(rows)
+        if self._types.found_late():
+            self.misfits = before
+            shaped = self._shaped(rows)
+        return shaped
 
     def shape(self, row: Row) -> Row:
-        """Documented fields in their columns, all others where their first value put them; nulls left out."""
-        return self._object(row, self._fields, self._names.place(self._table), 0)
+        """A page of one row."""
+        return self.page([row])[0]
+
+    def _shaped(self, rows: Sequence[Row]) -> list[Row]:
+        place = self._names.place(self._table)
+        return [self._object(row, self._fields, place, 0) for row in rows]
 
     def _object(self, value: Row, fields: Mapping[str, Field], place: Place, depth: int) -> Row:
         shaped: Row = {}
@@ -102,7 +151,7 @@ class RowShaper:
     def _free_map(self, api_name: str, value: Any, child: str) -> Field | None:
         """The map that a field is by its name, with the types of its columns settled whatever comes first."""
         kind = FREE_MAPS.get(api_name)
-        if kind is None or not isinstance(value, (dict, list)):
+        if kind is None or not value or not isinstance(value, (dict, list)):
             return None
         self._names.map(child)
         for column, data_type in columns({"map": kind})["map",].items():
@@ -115,10 +164,13 @@ class RowShaper:
         """The columns that one value fills, by what is documented of it."""
         if isinstance(kind, Scalar):
             read, is_all = read_scalar(kind.data_type, value)
-            return [(column, read)] if is_all else [(column, read), (place.beside(column, "text"), as_text(value))]
+            if read is None:
+                return [(column, None), self._misfit(column, kind.data_type, value, place)]
+            return [(column, read)] if is_all else [(column, read), self._beside(column, value, place)]
         if isinstance(kind, Configuration):
-            fits = is_storable_json(value)
-            return [(column, clean(value))] if fits else [(place.beside(column, "text"), as_text(value))]
+            return [(column, clean(value)) if is_storable_json(value) else self._misfit(column, "json", value, place)]
+        if is_empty(value) and not isinstance(kind, AnyValue):
+            return [self._beside(column, value, place)]
         if isinstance(kind, Object) and isinstance(value, dict):
             inside = self._names.place(place.table, place.prefix + column + "__")
             return [(column, self._object(value, kind.fields, inside, depth + 1))]
@@ -127,7 +179,7 @@ class RowShaper:
             return [(column, [self._item(kind.item, item, child, depth + 1) for item in items])]
         if isinstance(kind, MapOf) and isinstance(value, dict):
             return self._map(column, kind.value, value, place, depth)
-        if isinstance(kind, AnyValue) and not isinstance(value, (dict, list)):
+        if isinstance(kind, AnyValue) and (not isinstance(value, (dict, list)) or is_empty(value)):
             data_type, scalar = free_scalar(value)
             in_place = kind.text_in_place and data_type == "text"
             return [(column if in_place else place.beside(column, data_type), scalar)]
@@ -147,18 +199,38 @@ class RowShaper:
         if isinstance(value, list) and depth < DEEPEST:
             child = self._names.place(place.child(column))
             return [(column, [self._item(FREE, item, child, depth + 1) for item in value])]
+        return [self._scalar(column, value, place)]
+
+    def _scalar(self, column: str, value: Any, place: Place) -> tuple[str, Any]:
+        """The column that a scalar fills of which no documentation says anything."""
         data_type, scalar = free_scalar(value)
-        if self._types.settle(place.table, place.prefix + column, data_type) != data_type:
-            column = place.beside(column, data_type)
-        return [(column, scalar)]
+        name, is_told = place.prefix + column, data_type != "text" or tells_type(value)
+        types = self._types
+        settled = types.settle(place.table, name, data_type) if is_told else types.settled_text(place.table, name)
+        if settled == data_type:
+            return column, scalar
+        beside = place.beside(column, data_type)
+        if settled:
+            self.misfits[Misfit(place.table, name, settled, place.prefix + beside)] += 1
+        return beside, scalar
+
+    def _beside(self, column: str, value: Any, place: Place) -> tuple[str, str]:
+        """The column of texts beside another, and the value as text."""
+        return place.beside(column, "text"), as_text(value)
+
+    def _misfit(self, column: str, data_type: str, value: Any, place: Place) -> tuple[str, str]:
+        """The same for a value that cannot be read as the type of its column."""
+        name, text = self._beside(column, value, place)
+        self.misfits[Misfit(place.table, place.prefix + column, data_type, place.prefix + name)] += 1
+        return name, text
 
     def _item(self, kind: Field, item: Any, place: Place, depth: int) -> Row:
         """A row of a child table from one item of a list."""
-        if isinstance(item, dict) and isinstance(kind, Object):
+        if isinstance(item, dict) and isinstance(kind, Object) and not is_empty(item):
             return self._object(item, kind.fields, place, depth)
         if item is None:
             return {place.column(ITEM): None}
-        if isinstance(item, list):
+        if isinstance(item, list) and item:
             return dict(self._free(place.column(LIST), item, place, depth))
         return dict(self._placed(place.column(ITEM), None if isinstance(kind, Object) else kind, item, place, depth))
 
@@ -170,7 +242,7 @@ class RowShaper:
     def _entry(self, kind: Field, key: str, value: Any, place: Place, depth: int) -> Row:
         """A row of a child table from one entry of a map."""
         entry: Row = {place.column(KEY): as_text(key)}
-        if isinstance(kind, Object) and isinstance(value, dict):
+        if isinstance(kind, Object) and isinstance(value, dict) and not is_empty(value):
             return entry | self._object(value, kind.fields, place, depth)
         if value is None:
             return entry

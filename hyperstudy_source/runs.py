@@ -22,6 +22,7 @@ from hyperstudy_source.client import ATTEMPTS, Client
 from hyperstudy_source.completeness import SETTLED, LedgerRow
 from hyperstudy_source.errors import ApiError, Forbidden, QuotaReached, RateLimited, ServerFailed, Unreachable
 from hyperstudy_source.manifest import FileTally
+from hyperstudy_source.misfits import Misfit, remarks
 from hyperstudy_source.room_lists import RoomLists
 from hyperstudy_source.scopes import Scope, Scopes
 from hyperstudy_source.sharing import Extract
@@ -55,6 +56,8 @@ class Reads:
     """How many rows of that read were loaded without their room."""
     remark: str | None = None
     """What the report says of these."""
+    misfits: Counter[Misfit] = field(default_factory=Counter)
+    """How many values of that read each column could not take."""
     room_by_room: bool = False
     """Whether the next read is to ask for the rooms of the experiment, one by one."""
 
@@ -230,6 +233,10 @@ class Run:
         if text not in self.notices:
             self.notices.append(text)
             logger.warning(text)
+
+    def misfits(self) -> list[str]:
+        """What the columns could not take, once for every column."""
+        return remarks(sum((reads.misfits for reads in self.reads.values()), Counter[Misfit]()))
 
     def remark(self, text: str) -> None:
         """Takes something odd, once, and logs it."""

@@ -185,6 +185,8 @@ def _ledger(reader: Reader) -> DltResource:
             logger.warning(f"The ledger counts the rows of {', '.join(sorted(run.extract.changed))} as the API gave "
                            "them, before steps that were added to these resources.")
         reader.round.end()
+        for remark in () if run.is_sliced else run.misfits():
+            run.remark(remark)
         yield run.written()
 
     def rows() -> Iterator[Any]:

@@ -23,6 +23,7 @@ from dlt.common.schema.utils import new_table
 
 from hyperstudy_source.data_types import DATA_TYPES, PLACE_FIELDS, DataType
 from hyperstudy_source.fields import Row, column_name, columns
+from hyperstudy_source.misfits import Misfit
 from hyperstudy_source.redaction import bare_link
 from hyperstudy_source.rows import ColumnTypes, RowShaper
 from hyperstudy_source.scopes import Scope
@@ -95,6 +96,11 @@ class TableRows:
         self._shaper = RowShaper(
             data_type.name, data_type.fields, data_type.added_columns, self.types, state, schema.naming.max_length)
 
+    def misfits(self) -> Counter[Misfit]:
+        """How many values since the last call each column could not take."""
+        misfits, self._shaper.misfits = self._shaper.misfits, Counter()
+        return misfits
+
     def remarks(self) -> list[str]:
         """What is odd in the rows since the last call."""
         remarks, self._shaper.remarks = self._shaper.remarks, []
@@ -115,11 +121,14 @@ class TableRows:
             data_type = self._data_type
             found = set() if data_type.key or data_type.identity else {name for row in rows for name in row}
             self.told_by = sorted({*data_type.told_by, *(found - PLACE_FIELDS)})
-        return [self._shape(row, scope, twins, tell_room) for row in rows]
+        return [self._finished(row, shaped, scope, twins, tell_room)
+                for row, shaped in zip(rows, self._shaper.page(rows), strict=True)]
 
-    def _shape(self, row: Row, scope: Scope | None, twins: Counter[str], tell_room: TellRoom | None) -> Row:
+    def _finished(
+        self, row: Row, shaped: Row, scope: Scope | None, twins: Counter[str], tell_room: TellRoom | None
+    ) -> Row:
         data_type = self._data_type
-        shaped = FINISHING.get(data_type.name, _unchanged)(self._shaper.shape(row))
+        shaped = FINISHING.get(data_type.name, _unchanged)(shaped)
         if data_type.of_experiment:
             shaped["experiment_id"] = shaped.get("experiment_id") or (scope.experiment_id if scope else "")
         if scope and scope.room_id and "roomId" in data_type.fields:

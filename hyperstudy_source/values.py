@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 
 from hyperstudy_source.fields import ScalarType, column_name
@@ -20,13 +21,20 @@ LARGEST_INTEGER = 2**63 - 1
 """What a `bigint` holds on every destination."""
 DEEPEST_JSON = 100
 """Levels of a JSON column; the writers of some destinations stop soon after."""
-PLAUSIBLE_EPOCH_MS = (10**11, 10**13)
-"""1973 to 2286: within it, a number in a field of times is ms since 1970."""
+EPOCHS = ((10**8, 1), (10**11, 10**3), (10**14, 10**6), (10**17, 10**9))
+"""What a number in a field of times counts since 1970, as often as so many in a second: the one in which it lies
+between 1973, at the number given, and 2286, at a hundred times that. No two of these overlap."""
+NO_TIME = datetime(1, 1, 1, tzinfo=timezone.utc)
+"""What Go writes for a time that is not set."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+_UNTOLD = re.compile(r"\s*(?:[+-]?(?:nan|inf|infinity)|null|undefined)?\s*", re.IGNORECASE)
 _TIME = re.compile(
-    r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2}(?::\d{2})?)(?:\.(\d{1,9}))?\s?(Z|[+-]\d{2}:?\d{2})?)?")
+    r"(\d{4}-\d{2}-\d{2})(?:[Tt ](\d{2}:\d{2}(?::\d{2})?)(?:[.,](\d{1,9}))?"
+    r"\s?(Z|z|UTC|[+-]\d{2}(?::?\d{2})?)?)?")
+_EPOCH_TEXT = re.compile(r"\d{9,19}(?:\.\d{1,9})?", re.ASCII)
+_EPOCH_FIELDS = (("_seconds", "_nanoseconds"), ("seconds", "nanoseconds"), ("seconds", "nanos"))
 _TOLD = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str)
 _TYPE_MARKS = range(0xF026, 0xF030)
 """Private-use characters with which dlt marks types in its extract files; at the start of a text they change it."""
@@ -68,6 +76,13 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def is_empty(value: Any) -> bool:
+    """Whether a value is a list without items, or an object without anything that a column could hold."""
+    if isinstance(value, dict):
+        return all(inner is None or is_dropped(name) for name, inner in value.items())
+    return isinstance(value, list) and not value
+
+
 def is_dropped(api_name: str) -> bool:
     """Whether a field of this name holds a signed link and nothing else."""
     return "ownload" in api_name and column_name(api_name) in DROPPED_FIELDS
@@ -96,6 +111,13 @@ def free_scalar(value: Any) -> tuple[ScalarType, Any]:
         return "bool", value
     number, exact = _double(value)
     return ("double", number) if exact else ("text", as_text(value))
+
+
+def tells_type(value: Any) -> bool:
+    """Whether a scalar says what type a field has: none, as blank text or NaN, and what no number holds, does not."""
+    if isinstance(value, str):
+        return not _UNTOLD.fullmatch(value)
+    return not _is_number(value) or _double(value)[1]
 
 
 def _text(value: Any) -> tuple[Any, bool]:
@@ -132,31 +154,58 @@ def _bool(value: Any) -> tuple[Any, bool]:
 
 
 def _timestamp(value: Any) -> tuple[Any, bool]:
-    if isinstance(value, str) and (match := _TIME.fullmatch(value)):
-        day, clock, fraction, zone = match.groups()
-        exact = clock is not None and not (fraction or "")[6:].strip("0")
-        moment = _moment(day, clock or "00:00", (fraction or "0")[:6], zone)
-        return moment, exact and moment is not None
-    low, high = PLAUSIBLE_EPOCH_MS
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and low < value < high:
-        return _EPOCH + timedelta(milliseconds=value), False
-    return None, False
+    match = _TIME.fullmatch(value.strip()) if isinstance(value, str) else None
+    if not match:
+        return _epoch_moment(value), False
+    day, clock, fraction, zone = match.groups()
+    exact = clock is not None and not (fraction or "")[6:].strip("0")
+    moment = _moment(day, clock or "00:00", (fraction or "0")[:6], zone)
+    return (None, False) if moment in (None, NO_TIME) else (moment, exact)
 
 
 def _moment(day: str, clock: str, fraction: str, zone: str | None) -> datetime | None:
     clock = clock if clock.count(":") == 2 else f"{clock}:00"
-    offset = "+00:00" if zone in (None, "Z") else f"{str(zone)[:3]}:{str(zone)[-2:]}"
+    offset = f"{zone[:3]}:{zone[3:].lstrip(':') or '00'}" if zone and zone[0] in "+-" else "+00:00"
     try:
         return datetime.fromisoformat(f"{day}T{clock}.{fraction:0<6}{offset}").astimezone(timezone.utc)
     except (ValueError, OverflowError):
         return None
 
 
+def _epoch_moment(value: Any) -> datetime | None:
+    """The moment that is so many s, ms, us or ns after 1970; None for a number that is none of these."""
+    number = _epoch_number(value)
+    for low, per_second in EPOCHS:
+        if low < number < 100 * low:
+            return _EPOCH + timedelta(microseconds=int(number * 10**6 / per_second))
+    return None
+
+
+def _epoch_number(value: Any) -> Decimal:
+    """A number, one in a text, or the s of an object that tells s and ns, as Firestore writes times; 0 for others."""
+    if isinstance(value, str) and _EPOCH_TEXT.fullmatch(value.strip()):
+        return Decimal(value.strip())
+    if isinstance(value, dict):
+        return next((_object_seconds(value, names) for names in _EPOCH_FIELDS
+                     if names[0] in value and value.keys() <= {*names, "type"}), Decimal(0))
+    if isinstance(value, float) and math.isfinite(value):
+        return Decimal(repr(value))
+    return Decimal(value) if isinstance(value, int) else Decimal(0)
+
+
+def _object_seconds(value: Mapping[str, Any], names: tuple[str, str]) -> Decimal:
+    """The s in an object of s and ns, with the ns as their fraction; 0 where they are no s since 1970."""
+    seconds, nanoseconds = (_bigint(value.get(name, 0))[0] for name in names)
+    if seconds is None or nanoseconds is None or not 0 <= nanoseconds < 10**9:
+        return Decimal(0)
+    return Decimal(seconds) + Decimal(nanoseconds) / 10**9 if seconds < 100 * EPOCHS[0][0] else Decimal(0)
+
+
 _READERS = {"text": _text, "double": _double, "bigint": _bigint, "bool": _bool, "timestamp": _timestamp}
 
 
 def read_time(value: Any) -> datetime | None:
-    """A moment in UTC from an ISO 8601 text or epoch ms, as the columns of times read it."""
+    """A moment in UTC from whatever spelling of a time the columns of times read."""
     moment: datetime | None = _timestamp(value)[0]
     return moment
 

@@ -19,10 +19,11 @@ from hyperstudy_source.envelope import Page
 from hyperstudy_source.errors import ApiError, HyperStudyError, KeyRejected, QuotaReached
 from hyperstudy_source.fields import Row
 from hyperstudy_source.freshness import Freshness
+from hyperstudy_source.misfits import Misfit
 from hyperstudy_source.paging import Moved, OffsetPages, Params
 from hyperstudy_source.room_ids import RoomIds
 from hyperstudy_source.runs import Run
-from hyperstudy_source.scopes import Scope, explained
+from hyperstudy_source.scopes import EVERYWHERE, Scope, explained
 from hyperstudy_source.tables import TableRows, TellRoom
 
 GOES_ON = "the slice was over; the next one goes on from here"
@@ -96,6 +97,7 @@ class Visit:
         self._totals: list[int] = []
         self._keys: set[int] = set()
         self._twins: Counter[str] = Counter()
+        self._misfits: Counter[Misfit] = Counter()
         self._room_ids = RoomIds(table.run, table.client, table.data_type, scope, table.loaded)
 
     def __enter__(self) -> Visit:
@@ -204,6 +206,7 @@ class Visit:
         """
         room_ids, before = self._room_ids, self.table.client.sent_here
         shaped = self.table.shaped(rows, scope, self._twins, room_ids.tell)
+        self._misfits.update(self.table.rows.misfits())
         self.run.room_lists.observe(self.table.name, self.scope, self.started, rows, shaped)
         room_ids.look_up()
         self._requests += self.table.client.sent_here - before
@@ -256,6 +259,8 @@ class Visit:
             return
         self.status = status
         self._room_ids.remark()
+        if status != "quiet":
+            self.run.reads[self.table.name, self.scope or EVERYWHERE].misfits = self._misfits
         if self.scope and status == "complete" and not self._room_ids.passing:
             self._note_read(self.scope)
         self.reason = None if status in SETTLED else reason or "; ".join(self._doubts) or None

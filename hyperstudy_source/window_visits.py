@@ -74,6 +74,7 @@ class WindowVisit(Visit):
         self.started, self.listed = kept.started, kept.listed
         self._doubts += kept.doubts
         self._twins = Counter(twins)
+        self._misfits = Counter(self._reads.misfits)
         self._rooms |= self._reads.rooms or {""}
         self._room_ids.count, self._room_ids.passing = self._reads.untold, kept.passing
         return kept

@@ -108,7 +108,7 @@ PLACES: dict[str, tuple[str, Any, dict[str, Any]]] = {
     "object_list": ("obj", ["x"], {"obj": [{"value": "x"}]}),
     "list": ("items", ["a", 45], {"items": [{"value": "a"}, {"value": "45"}]}),
     "list_single": ("items", "a", {"items": [{"value": "a"}]}),
-    "list_empty": ("items", [], {"items": []}),
+    "list_empty": ("items", [], {"items_text": "[]"}),
     "list_of_lists": ("items", [[1, [2]]], {"items": [{"list": [{"value": 1.0}, {"list": [{"value": 2.0}]}]}]}),
     "things": ("things", [{"order": "x"}, 7], {"things": [{"order": None, "order_text": "x"}, {"value": 7.0}]}),
     "map": ("map", {"Valence": 72, "": "x", "a.b\n": None}, {"map": [

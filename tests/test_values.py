@@ -50,8 +50,15 @@ TIMES: dict[str, tuple[Any, Any, bool]] = {
     "ns": ("2024-06-15T12:00:00.123456789Z", NOON.replace(microsecond=123456), BESIDE),
     "date": ("2024-06-15", NOON.replace(hour=0), BESIDE), "epoch_ms": (NOON_MS, NOON, BESIDE),
     "epoch_ms_float": (NOON_MS + 0.5, NOON.replace(microsecond=500), BESIDE),
-    "epoch_s": (NOON_MS // 1000, None, BESIDE),
-    "epoch_ms_text": (str(NOON_MS), None, BESIDE), "words": ("yesterday", None, BESIDE), "empty": ("", None, BESIDE),
+    "epoch_s": (NOON_MS // 1000, NOON, BESIDE), "epoch_us": (NOON_MS * 1000, NOON, BESIDE),
+    "epoch_ns": (NOON_MS * 10**6, NOON, BESIDE), "epoch_ms_text": (str(NOON_MS), NOON, BESIDE),
+    "epoch_s_text": (f" {NOON_MS // 1000}.5", NOON.replace(microsecond=500_000), BESIDE),
+    "firestore": (
+        {"_seconds": NOON_MS // 1000, "_nanoseconds": 250_000_000}, NOON.replace(microsecond=250_000), BESIDE),
+    "firestore_s": ({"seconds": str(NOON_MS // 1000), "nanos": 0}, NOON, BESIDE),
+    "firestore_more": ({"_seconds": NOON_MS // 1000, "_nanoseconds": 0, "zone": "x"}, None, BESIDE),
+    "small_number": (1718, None, BESIDE), "number_between": (5 * 10**10, None, BESIDE), "unset": (
+        "0001-01-01T00:00:00Z", None, BESIDE), "words": ("yesterday", None, BESIDE), "empty": ("", None, BESIDE),
     "in_a_sentence": ("at 2024-06-15T12:00:00Z", None, BESIDE), "true": (True, None, BESIDE),
     "nan": (NAN, None, BESIDE),
     "ten_to_30": (10**30, None, BESIDE), "list": (["2024-06-15"], None, BESIDE),
