@@ -104,8 +104,9 @@ def room_variables(reader: Reader, of_rooms: Sequence[Row]) -> Items:
         with Visit(table, scope) as visit:
             for page in visit.pages():
                 if dropped := page.metadata.get("droppedWrites"):
-                    written = len(dropped) if isinstance(dropped, list) else dropped
-                    reader.run.remark(f"variable_writes of {scope}: the API dropped {written} faulty writes.")
+                    count = len(dropped) if isinstance(dropped, list) else dropped
+                    writes = "faulty write" if count == 1 else "faulty writes"
+                    reader.run.remark(f"variable_writes of {scope}: the API dropped {count} {writes}.")
                 visit.count(len(page.rows))
                 yield {"scope": scope, "writes": page.rows, "metadata": page.metadata}
                 if not page.warnings:

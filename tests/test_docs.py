@@ -93,7 +93,8 @@ def test_the_command_that_a_run_suggests_next_shows_rows(demo: Path) -> None:
     assert "room_v01" in done.stdout
 
 
-@pytest.mark.parametrize(("query", "result"), QUERIES, ids=["state", "join", "child", "minutes", "missing", "ledger"])
+@pytest.mark.parametrize(("query", "result"), QUERIES, ids=[
+    "state", "join", "partners", "child", "minutes", "missing", "ledger"])
 def test_a_query_gives_the_result_that_is_shown(recorded: Path, query: str, result: str) -> None:
     with duckdb.connect(str(recorded / "demo.duckdb"), read_only=True) as connection:
         assert str(connection.sql(query)).strip() == result.strip()

@@ -21,8 +21,8 @@ NAMES = (
     "Kai",
     "Eva",
     "Tom",
-    "Mia",
     "Ida",
+    "Mia",
     "Jon",
     "Lea",
     "Max",
@@ -30,8 +30,8 @@ NAMES = (
     "Per",
     "Sol",
 )
-RETURNING = 8
-"""Place in `NAMES` where the first person is back for a second session."""
+RETURNING = 9
+"""Place in `NAMES` where the first person, a talker, is back for a second session, as a listener."""
 AGENT = Person("agent_companion", "Companion", "companion", is_agent=True)
 
 
