@@ -54,9 +54,8 @@ def begin_bare_run() -> None:
     """To be called by every resource that starts; only the first in an extract of a pipeline has something to do."""
     state, managed = pipeline_state(Container())
     context = Container()[PipelineContext]
-    is_extract = LoadPackageStateInjectableContext in Container()  # else somebody only looks at the rows
-    if not managed or not context.is_active() or not is_extract:
-        return
+    if not managed or not context.is_active() or LoadPackageStateInjectableContext not in Container():
+        return  # somebody only looks at the rows
     pipeline = context.pipeline()
     if not isinstance(pipeline, dlt.Pipeline):
         return
@@ -65,9 +64,14 @@ def begin_bare_run() -> None:
         if known and known.state is state:
             return
         lock = _taken_lock(pipeline)
-        if not pipeline.has_pending_data:
+        if not pipeline.has_pending_data and not _is_refresh():
             align(pipeline, state, dlt.current.source_schema().name)
         _begun[pipeline.working_dir] = _Begun(state, lock)
+
+
+def _is_refresh() -> bool:
+    """Whether dlt drops what the destination holds with this load package, and has emptied the state."""
+    return "refresh" in Container()[LoadPackageStateInjectableContext].state
 
 
 def _taken_lock(pipeline: dlt.Pipeline) -> RunLock | None:

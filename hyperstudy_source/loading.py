@@ -146,13 +146,18 @@ def _source(names: Sequence[str], options: Mapping[str, Any]) -> DltSource:
 
 
 def _run_slices(pipeline: dlt.Pipeline, run: Run, source: DltSource, next_source: Callable[[], DltSource]) -> None:
-    """Runs the pipeline until nothing is left, or nothing more may be asked for."""
-    while True:
-        run.begin_slice()
-        _delete_loaded_files(pipeline, pipeline.run(source))
-        if run.stopped or not run.unfinished:
-            return
-        source = next_source()
+    """Runs the pipeline until nothing is left, or nothing more may be asked for. Only the first slice is a refresh."""
+    refresh = pipeline.refresh
+    try:
+        while True:
+            run.begin_slice()
+            _delete_loaded_files(pipeline, pipeline.run(source))
+            pipeline.refresh = None
+            if run.stopped or not run.unfinished:
+                return
+            source = next_source()
+    finally:
+        pipeline.refresh = refresh
 
 
 def _delete_loaded_files(pipeline: dlt.Pipeline, info: LoadInfo) -> None:

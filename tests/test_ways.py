@@ -10,7 +10,7 @@ from typing import Any
 import dlt
 import pytest
 from loaded import Loaded, Row, add, at, new_pipeline, quiet_place, small_study
-from truth import contents, query, statuses
+from truth import contents, query, statuses, sync
 
 from hyperstudy_source import hyperstudy_source
 from hyperstudy_source.data_types import TABLES
@@ -232,3 +232,20 @@ def test_rows_that_a_filter_drops_are_gone_from_one_table_only(serve: Serve, pip
     pipeline.run(source)
     assert [len(ids(pipeline, name)) for name in ("events", *PARTS)] == [0, 4, 1, 3]
     assert ledger(pipeline)["events", "exp_1"] == "complete"
+
+
+@pytest.mark.parametrize("mode", ["drop_data", "drop_resources", "drop_sources"])
+@pytest.mark.parametrize("by_load", [True, False], ids=["load", "bare"])
+def test_a_refresh_reads_everything_anew_in_the_same_run(
+    mode: Any, by_load: bool, serve: Serve, pipeline: dlt.Pipeline
+) -> None:
+    api = serve(pages_of_events())
+    names = ("events", *PARTS, "rooms", "deployments", "sessions")
+    for refresh in (None, mode, None):
+        pipeline.refresh = refresh
+        if by_load:
+            assert sync(pipeline, api, *names, page_size=2, slice_requests=2).exit_status == 0
+        else:
+            pipeline.run(source_of(api, page_size=2).with_resources(*names))
+        assert [len(ids(pipeline, name)) for name in ("events", *PARTS, "rooms")] == [8, 4, 1, 3, 1], refresh
+        assert pipeline.refresh == refresh
