@@ -14,6 +14,7 @@ from dlt.common.destination.client import JobClientBase
 from dlt.common.exceptions import DltException
 from dlt.destinations.job_client_impl import SqlJobClientBase
 
+from hyperstudy_source.chosen import choose
 from hyperstudy_source.client import Client
 from hyperstudy_source.data_types import DATA_TYPES, DataType
 from hyperstudy_source.errors import ApiError, Forbidden, HyperStudyError, KeyRejected, NotFound
@@ -28,6 +29,8 @@ ATTEMPTS = 2
 """How often a check sends a request that fails, since it is to be over in half a minute."""
 MOST_EXPERIMENTS = 10
 """Experiments whose permissions are asked for."""
+MOST_LISTED = 20
+"""Experiments that are listed by id and name."""
 PROBE_TABLE = "hyperstudy_check"
 """Is created in the destination and dropped."""
 
@@ -67,6 +70,7 @@ def _api(run: Run) -> Iterator[Finding]:
     if client is None or scopes is None:
         raise TypeError("The run has no source.")
     try:
+        choose(scopes)
         found = scopes.experiments()
     except KeyRejected as failure:
         yield Finding(f"The API does not accept the key: {failure}", holds=False)
@@ -75,6 +79,11 @@ def _api(run: Run) -> Iterator[Finding]:
         yield Finding(f"The API cannot be read: {failure}", holds=False)
         return
     yield Finding(f"The API answers at {client.address} and accepts the key", holds=True)
+    for experiment_id in found[:MOST_LISTED]:
+        name = scopes.summaries.get(experiment_id, {}).get("name")
+        yield Finding(f"experiment {experiment_id}{f': {name}' if name else ''}", holds=True)
+    if len(found) > MOST_LISTED:
+        yield Finding(f"and {len(found) - MOST_LISTED} more experiments", holds=True)
     exportable = [each for each in found[:MOST_EXPERIMENTS] if _can_export(client, each)]
     among = f" of the first {MOST_EXPERIMENTS}" if len(found) > MOST_EXPERIMENTS else ""
     yield Finding(

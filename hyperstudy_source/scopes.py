@@ -87,23 +87,36 @@ class Scopes:
     participants: Sequence[tuple[str, str]] = ()
     """(participant id, room id)"""
     doubts: list[str] = field(default_factory=list)
-    """Why experiments may be missing from the list."""
-    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    """Why experiments may be missing from the list, or from what was asked for."""
+    is_whole: bool = True
+    """Whether the list has as many experiments as it says."""
+    lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     _listed: list[Row] | None = field(default=None, repr=False)
     _scopes: list[Scope] | None = field(default=None, repr=False)
     _rooms: dict[str, Set[str]] = field(default_factory=dict, repr=False)
     _doubtful: set[str] = field(default_factory=set, repr=False)
     """Experiments that may have more rooms than those found."""
+    _given: Sequence[str] | None = field(default=None, repr=False)
 
     def __iter__(self) -> Iterator[Scope]:
-        with self._lock:
+        with self.lock:
             if self._scopes is None:
                 self._scopes = list(dict.fromkeys(self._found()))
         return iter(self._scopes)
 
+    @property
+    def is_chosen(self) -> bool:
+        """Whether the experiments that were asked for have been looked up."""
+        return self._given is not None
+
+    def set_chosen(self, experiment_ids: Sequence[str]) -> None:
+        """Takes the ids of the experiments that were asked for, maybe by their names."""
+        self._given, self.experiment_ids = self.experiment_ids, tuple(dict.fromkeys(experiment_ids))
+
     def forget(self) -> None:
         """Lets the scopes be found anew."""
-        with self._lock:
+        with self.lock:
+            self.experiment_ids, self._given = self._given or self.experiment_ids, None
             self._listed = self._scopes = None
             self._rooms.clear()
             self._doubtful.clear()
@@ -126,7 +139,7 @@ class Scopes:
     @property
     def listed(self) -> list[Row]:
         """The rows of `GET /experiments` and, with an organisation, `GET /experiments/shared`; no id twice."""
-        with self._lock:
+        with self.lock:
             if self._listed is None:
                 paths = ["/experiments"] + (["/experiments/shared"] if self.client.organization_id else [])
                 try:
@@ -146,6 +159,7 @@ class Scopes:
                 doubts += page.warnings
             if len(set(totals)) > 1 or (totals and len(found) < totals[-1]):
                 doubts.append(f"{len(found):,} of {totals[-1]:,} experiments came")
+            self.is_whole = self.is_whole and bool(totals) and not doubts
             if not doubts:
                 return list(found.values())
         self.doubts += [f"{path}: experiments may be missing: {doubt}." for doubt in doubts]
@@ -153,8 +167,10 @@ class Scopes:
 
     @property
     def summaries(self) -> Mapping[str, Row]:
-        """By id, the rows of the list; none where something was asked for by its id, since no list is needed then."""
-        return {} if self.named else {str(row["id"]): row for row in self.listed}
+        """By id, the rows of the list; none where something was asked for and no list was needed to find it."""
+        if self.named and self._listed is None:
+            return {}
+        return {str(row["id"]): row for row in self.listed}
 
     def _found(self) -> Iterator[Scope]:
         for room_id in self.room_ids:
@@ -184,7 +200,7 @@ class Scopes:
 
     def rooms_of(self, experiment_id: str) -> Set[str]:
         """Ids of an experiment's rooms, asked for once; none where the key may not see them."""
-        with self._lock:
+        with self.lock:
             if experiment_id not in self._rooms:
                 self._rooms[experiment_id] = self._found_rooms(experiment_id)
         return self._rooms[experiment_id]

@@ -8,6 +8,7 @@ from typing import Any
 
 import dlt
 
+from hyperstudy_source.chosen import choose
 from hyperstudy_source.client import ANSWER_TIMEOUT, Client
 from hyperstudy_source.data_types import DATA_TYPES, DataType
 from hyperstudy_source.endpoints import WITHOUT_PAGES
@@ -64,6 +65,7 @@ def verify(
         if run.client is None or run.scopes is None:
             raise TypeError("The run has no source.")
         found = {data_type.name: _rows_by_experiment(pipeline, data_type.name) for data_type in compared}
+        choose(run.scopes)
         for experiment_id in run.scopes.experiments():
             for data_type in compared:
                 expected, reason = _counted(run.client, data_type, Scope(experiment_id))

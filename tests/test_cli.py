@@ -103,7 +103,7 @@ def test_a_scope_option_narrows_what_is_asked_for(
     api = serve(small_study())
     done = dlt_command("pipeline", "hyperstudy", "run", "--data-type", "events", *options, **access(api))
     assert done.returncode == 0, done.stderr
-    assert [request.path for request in api.requests] == [asked]
+    assert [request.path for request in api.requests] == ["/experiments", asked]
 
 
 def test_a_backfill_asks_for_its_window(dlt_command: Dlt, serve: Callable[..., StandIn]) -> None:

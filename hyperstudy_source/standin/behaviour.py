@@ -124,6 +124,7 @@ class Behaviour:
             rows and one more for every earlier request of the same path; or it is off by `WRONG_BY`.
         single_as_object: an answer of one row is the object, not a list.
         warnings: table name to the texts of `_warnings`.
+        unlisted: ids of experiments that the list of experiments does not show.
         list_tells: the list of experiments says how many rooms and participants each has.
         left_out: table name to the number of rows that are missing from the end of every answer's selection.
         rooms_are_whole: `warnings` and `left_out` are of answers for an experiment only.
@@ -160,6 +161,7 @@ class Behaviour:
     total: Total = "filtered"
     single_as_object: bool = False
     warnings: dict[str, list[str]] = field(default_factory=dict)
+    unlisted: set[str] = field(default_factory=set)
     list_tells: bool = True
     left_out: dict[str, int] = field(default_factory=dict)
     rooms_are_whole: bool = False

@@ -156,6 +156,7 @@ def _experiment_page(asked: Asked, listed: list[Json]) -> Answer:
     asked.require("read:experiments")
     limit, offset = page_of(asked.path, asked.params, asked.behaviour, EXPERIMENTS_LIMIT)
     search = asked.params.get("search", "").lower()
+    listed = [each for each in listed if each["id"] not in asked.behaviour.unlisted]
     found = [each for each in listed if search in f"{each['name']} {each.get('description') or ''}".lower()]
     if asked.behaviour.whole_answers:
         limit, offset = max(len(found), 1), 0
