@@ -20,8 +20,20 @@ from dlt.common import logger
 
 from hyperstudy_source.client import ATTEMPTS, Client
 from hyperstudy_source.completeness import SETTLED, LedgerRow
-from hyperstudy_source.errors import ApiError, Forbidden, QuotaReached, RateLimited, ServerFailed, Unreachable
+from hyperstudy_source.data_types import DataType
+from hyperstudy_source.errors import (
+    ApiError,
+    Forbidden,
+    Intercepted,
+    QuotaReached,
+    RateLimited,
+    ServerFailed,
+    Unreachable,
+)
+from hyperstudy_source.fields import Row
+from hyperstudy_source.json_objects import Repeat
 from hyperstudy_source.manifest import FileTally
+from hyperstudy_source.repeated_names import RepeatedNames
 from hyperstudy_source.room_lists import RoomLists
 from hyperstudy_source.scopes import Scope, Scopes
 from hyperstudy_source.sharing import Extract
@@ -115,6 +127,8 @@ class Run:
         """By experiment: how the files of its recordings stand."""
         self.room_lists = RoomLists(self.refusal, self.forbidden)
         """Who was in which room, as far as this run has read it."""
+        self.repeated: dict[str, RepeatedNames] = {}
+        """By data type: rows in which a name came twice."""
         self.unfinished = False
         """Whether something is left for another slice."""
         self._refused: dict[str, str] = {}
@@ -195,12 +209,13 @@ class Run:
         if isinstance(failure, Forbidden) and failure.required:
             self._refused[data_type] = str(failure)
             self.forbidden.add(data_type)
-        if not isinstance(failure, (ServerFailed, Unreachable, RateLimited)):
+        if not isinstance(failure, (ServerFailed, Unreachable, RateLimited, Intercepted)):
             self._failures.pop(data_type, None)
             self._broken.clear()
             return
         self._failures[data_type] = self._failures.get(data_type, 0) + 1
-        self._broken.add(data_type)
+        if not isinstance(failure, Intercepted):  # an older API may answer so for all paths that it does not have
+            self._broken.add(data_type)
         reason = f"Not asked for: {FAILURES_IN_A_ROW} reads before it failed. {failure}"
         if self._failures[data_type] >= FAILURES_IN_A_ROW:
             self._refused[data_type] = reason
@@ -236,6 +251,15 @@ class Run:
         if text not in self.remarks:
             self.remarks.append(text)
             logger.info(text)
+
+    def note_repeats(self, data_type: DataType, repeats: Sequence[tuple[Row, Repeat]]) -> None:
+        """Says of all rows of a data type in which a name came twice, in place of what was said of the earlier ones."""
+        if repeats:
+            told = self.repeated.setdefault(data_type.name, RepeatedNames(data_type))
+            earlier = str(told)
+            told.take(repeats)
+            self.remarks[:] = [remark for remark in self.remarks if remark != earlier]
+            self.remark(str(told))
 
 
 _current: ContextVar[Run | None] = ContextVar("hyperstudy_run", default=None)

@@ -1,0 +1,54 @@
+"""What the report says of rows in which a name came twice: once for each data type, with one example."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from hyperstudy_source.data_types import DataType
+from hyperstudy_source.fields import Row, column_name
+from hyperstudy_source.json_objects import Repeat
+from hyperstudy_source.values import digest
+
+_PEOPLE = ("participantId", "participantName", "senderId", "senderName", "email", "name", "prolificPid")
+"""Fields that name a person; an id that holds one of them is not told."""
+
+
+@dataclass
+class RepeatedNames:
+    """The rows of one data type in which a name came twice with different values."""
+
+    data_type: DataType
+    first: str = ""
+    """The first of them, for people."""
+    rows: set[str] = field(default_factory=set)
+    """Digests, since a row may be read several times."""
+
+    def take(self, repeats: Iterable[tuple[Row, Repeat]]) -> None:
+        """Takes note of rows."""
+        for row, repeat in repeats:
+            self.first = self.first or self._told(row, repeat)
+            self.rows.add(digest(row))
+
+    def __str__(self) -> str:
+        others = len(self.rows) - 1
+        also = f" So it is in {others:,} other row{'s' if others > 1 else ''}." if others else ""
+        return f"{self.data_type.name}: {self.first}{also}"
+
+    def _told(self, row: Row, repeat: Repeat) -> str:
+        name = self._name(row)
+        subject = f"row {name}" if name else "a row"
+        if not repeat.kept_as:
+            return (f"{subject} has a name twice within the field {repeat.name}; the name of the earlier value has a "
+                    "number behind it.")
+        return (f"{subject} has the field {repeat.name} twice; the earlier value is in "
+                f"{column_name(repeat.kept_as)}.")
+
+    def _name(self, row: Row) -> str | None:
+        """The id of a row that names no person."""
+        names = self.data_type.key[-1] if self.data_type.key else (self.data_type.key_where_present or "",)
+        if "participantId" in names:
+            return None
+        found = next((str(row[name]) for name in names if row.get(name)), None)
+        people = [str(row[name]) for name in _PEOPLE if row.get(name)]
+        return None if found is None or any(person in found for person in people) else found
