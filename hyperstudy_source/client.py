@@ -170,7 +170,7 @@ class Client:
                 url = self._followed(url, response, path)
         except requests.RequestException as failure:
             if between := obstacle(failure, url):
-                raise Intercepted(f"No way to the API for {path}. {between}", path=path) from None
+                raise Intercepted(between, path=path) from None
             raise Unreachable(
                 f"No whole answer from {urlsplit(self._url).hostname} for {path} ({unanswered(failure, url)}). Check "
                 f"the network and base_url ({self._url}), then run again.", path=path) from None

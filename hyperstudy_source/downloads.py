@@ -97,7 +97,7 @@ class Downloader:
             raise NotDelivered(f"{host} redirects in a circle.") from None
         except (requests.RequestException, urllib3.exceptions.HTTPError) as failure:
             if between := obstacle(failure, address):
-                raise NotDelivered(f"No way to {host}. {between}") from None
+                raise NotDelivered(between) from None
             raise Passing(f"The connection to {host} broke ({unanswered(failure, address).rstrip('.')}), "
                           f"{body.progress}.") from None
         body.check()
