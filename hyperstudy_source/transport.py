@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.exceptions import InvalidSchema, InvalidURL, ProxyError, SSLError
+from requests.exceptions import InvalidProxyURL, InvalidSchema, InvalidURL, ProxyError, SSLError
 from requests.utils import get_environ_proxies, select_proxy
 
 from hyperstudy_source.access import is_this_machine
@@ -39,6 +39,9 @@ class _Adapter(HTTPAdapter):
         if is_this_machine(urlsplit(str(request.url)).hostname or ""):
             kwargs["proxies"] = None
             request.headers.pop("Proxy-Authorization", None)
+        proxy = select_proxy(str(request.url), kwargs.get("proxies"))
+        if proxy and proxy.endswith("@"):  # on which requests stumbles
+            raise InvalidProxyURL("no host", request=request)
         try:
             return super().send(request, *args, **kwargs)
         except requests.RequestException:
