@@ -114,11 +114,10 @@ def test_a_certificate_that_is_not_trusted_names_what_to_set(tmp_path: Path) -> 
     assert "127.0.0.1 is not trusted (self" in str(raised.value)
 
 
-def test_a_bundle_that_is_not_there_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_bundle_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "institution.pem"))
-    with self_signed_host(tmp_path) as url, pytest.raises(Intercepted, match=r"REQUESTS_CA_BUNDLE is .*institution\.pem"):
+    told = r"REQUESTS_CA_BUNDLE is .*institution\.pem"
+    with self_signed_host(tmp_path) as url, pytest.raises(Intercepted, match=told):
         client(url).get("/experiments")
 
 
