@@ -142,7 +142,8 @@ def _of_contract(broken: re.Match[str]) -> str:
     what = {"tables": f"the table {table} is new", "columns": f"the column {table}.{column} is new"}.get(
         entity, f"a value of {table}.{column} is of another type than the column")
     return (f"{what}, and the schema contract ({entity}: {mode}) refuses that. To let it in, run "
-            f"pipeline.run(hyperstudy_source(), schema_contract={{\"{entity}\": \"evolve\"}}) once.")
+            f"pipeline.abort_packages() and pipeline.run(hyperstudy_source(), schema_contract={{\"{entity}\": "
+            "\"evolve\"}).")
 
 
 def _of_opening(reason: BaseException) -> str:
