@@ -10,7 +10,7 @@ from hyperstudy_source.fields import Row, column_name
 from hyperstudy_source.json_objects import Repeat
 from hyperstudy_source.values import digest
 
-_PEOPLE = ("participantId", "participantName", "senderId", "senderName", "email", "name", "prolificPid")
+_PEOPLE = ("participantId", "participantName", "senderId", "senderName")
 """Fields that name a person; an id that holds one of them is not told."""
 
 

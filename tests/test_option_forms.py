@@ -19,8 +19,8 @@ from hyperstudy_source.standin import DEMO_KEY
 
 TWO: dict[str, Any] = {
     "text": "exp_1,exp_2", "text_with_space": " exp_1 , exp_2 ", "json": '["exp_1", "exp_2"]',
-    "list": ["exp_1", "exp_2"], "tuple": ("exp_1", "exp_2"), "list_of_text": ["exp_1,exp_2"], "twice": "exp_1,exp_2,exp_1",
-    "brackets": "[exp_1, exp_2]",
+    "list": ["exp_1", "exp_2"], "tuple": ("exp_1", "exp_2"), "list_of_text": ["exp_1,exp_2"],
+    "twice": "exp_1,exp_2,exp_1", "brackets": "[exp_1, exp_2]",
 }
 DAY = datetime(2024, 6, 15, tzinfo=timezone.utc)
 

@@ -81,7 +81,7 @@ def test_every_value_is_in_the_tables_and_a_remark_says_where(loaded: tuple[Load
     assert report.exit_status == 0, str(report)
     events = sorted((row["id"], row["value_text"], row.get("value_2")) for row in tables["events"])
     assert events == [("e1", "last", 1), ("e2", "last", 2), ("e3", "last", 3), ("e4", "only", None)]
-    joy = tables["ratings_sparse"][0]["sparse_rating_data__previous_ratings"]
+    joy = tables["ratings_sparse__sparse_rating_data__previous_ratings"]
     assert sorted((row["key"], row["value"]) for row in joy) == [("Joy", 2), ("Joy#2", 1)]
     assert [(row["latency"], row["latency_2"]) for row in tables["sync"]] == [(6, 5)]
     assert [(row["title"], row["title_2"]) for row in tables["experiments"]] == [("second", "first")]
@@ -92,7 +92,7 @@ def test_every_value_is_in_the_tables_and_a_remark_says_where(loaded: tuple[Load
         "events: row e1 has the field value twice; the earlier value is in value_2. So it is in 2 other rows.",
         "experiments: row exp_1 has the field title twice; the earlier value is in title_2.",
         "participants: a row has the field status twice; the earlier value is in status_2.",
-        "ratings_sparse: row r1 has a name twice within the field sparseRatingData; the name of the earlier value has a "
-        "number behind it.",
+        "ratings_sparse: row r1 has a name twice within the field sparseRatingData; the name of the earlier value has "
+        "a number behind it.",
         "sync: a row has the field latency twice; the earlier value is in latency_2.",
     ]

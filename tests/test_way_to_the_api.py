@@ -61,7 +61,7 @@ def test_the_demo_with_its_recordings_runs_behind_a_proxy(tmp_path: Path) -> Non
                "recording_files", "--recordings", "files"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert any(file.suffix == ".webm" for file in (tmp_path / "files").rglob("*"))
+    assert any(file.suffix == ".wav" for file in (tmp_path / "files").rglob("*"))
 
 
 @pytest.mark.parametrize("status", [403, 407])
@@ -143,6 +143,14 @@ def test_a_file_is_not_fetched_through_what_stands_in_the_way(tmp_path: Path, mo
                 Link(lambda: "https://storage.invalid/f?sig=SeCrEt", renewable=True), Body(draft, lambda _: None))
     assert (len(proxy.asked), slept) == (1, [])
     assert not any(secret in str(raised.value) for secret in ("SeCrEt", "hunter2"))
+
+
+@responses.activate
+def test_a_page_in_place_of_a_file_may_be_of_a_firewall(tmp_path: Path) -> None:
+    responses.get("https://storage.invalid/f", status=403, body=PAGE, content_type="text/html")
+    with Target(str(tmp_path)).draft("exp_1") as draft, pytest.raises(NotDelivered, match="or a proxy or firewall"):
+        Downloader(1, lambda _: None).fetch(
+            Link(lambda: "https://storage.invalid/f", renewable=False), Body(draft, lambda _: None))
 
 
 def answer(status: int, body: bytes, content_type: str) -> None:
