@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from hyperstudy_source.data_types import DataType
@@ -14,9 +14,26 @@ _PEOPLE = ("participantId", "participantName", "senderId", "senderName")
 """Fields that name a person; an id that holds one of them is not told."""
 
 
+class RepeatRemarks:
+    """Remarks of a run, one for each data type."""
+
+    def __init__(self, remarks: list[str], remark: Callable[[str], None]) -> None:
+        self._remarks, self._remark = remarks, remark
+        self._found: dict[str, _RepeatedNames] = {}
+
+    def note(self, data_type: DataType, repeats: Sequence[tuple[Row, Repeat]]) -> None:
+        """Says of all rows so far, in place of what was said of the earlier ones."""
+        if repeats:
+            found = self._found.setdefault(data_type.name, _RepeatedNames(data_type))
+            earlier = str(found)
+            found.take(repeats)
+            self._remarks[:] = [remark for remark in self._remarks if remark != earlier]
+            self._remark(str(found))
+
+
 @dataclass
-class RepeatedNames:
-    """The rows of one data type in which a name came twice with different values."""
+class _RepeatedNames:
+    """The rows of one data type in which a name came twice with different values, for people by `str()`."""
 
     data_type: DataType
     first: str = ""

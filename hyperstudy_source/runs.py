@@ -20,7 +20,6 @@ from dlt.common import logger
 
 from hyperstudy_source.client import ATTEMPTS, Client
 from hyperstudy_source.completeness import SETTLED, LedgerRow
-from hyperstudy_source.data_types import DataType
 from hyperstudy_source.errors import (
     ApiError,
     Forbidden,
@@ -30,10 +29,8 @@ from hyperstudy_source.errors import (
     ServerFailed,
     Unreachable,
 )
-from hyperstudy_source.fields import Row
-from hyperstudy_source.json_objects import Repeat
 from hyperstudy_source.manifest import FileTally
-from hyperstudy_source.repeated_names import RepeatedNames
+from hyperstudy_source.repeated_names import RepeatRemarks
 from hyperstudy_source.room_lists import RoomLists
 from hyperstudy_source.scopes import Scope, Scopes
 from hyperstudy_source.sharing import Extract
@@ -127,8 +124,8 @@ class Run:
         """By experiment: how the files of its recordings stand."""
         self.room_lists = RoomLists(self.refusal, self.forbidden)
         """Who was in which room, as far as this run has read it."""
-        self.repeated: dict[str, RepeatedNames] = {}
-        """By data type: rows in which a name came twice."""
+        self.repeats = RepeatRemarks(self.remarks, self.remark)
+        """Rows in which a name came twice."""
         self.unfinished = False
         """Whether something is left for another slice."""
         self._refused: dict[str, str] = {}
@@ -251,15 +248,6 @@ class Run:
         if text not in self.remarks:
             self.remarks.append(text)
             logger.info(text)
-
-    def note_repeats(self, data_type: DataType, repeats: Sequence[tuple[Row, Repeat]]) -> None:
-        """Says of all rows of a data type in which a name came twice, in place of what was said of the earlier ones."""
-        if repeats:
-            told = self.repeated.setdefault(data_type.name, RepeatedNames(data_type))
-            earlier = str(told)
-            told.take(repeats)
-            self.remarks[:] = [remark for remark in self.remarks if remark != earlier]
-            self.remark(str(told))
 
 
 _current: ContextVar[Run | None] = ContextVar("hyperstudy_run", default=None)

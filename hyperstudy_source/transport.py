@@ -79,7 +79,7 @@ def unanswered(failure: Exception, url: str) -> str:
     """What another attempt may mend, for people: what kind of failure it is, and what to check if it lasts."""
     kind = type(failure).__name__
     if isinstance(failure, ProxyError):
-        return f"{kind}: {_proxy_of(url)} does not answer. {proxy_advice(url)}"
+        return f"{kind}: {_proxy_of(url)} gives no connection. {proxy_advice(url)}"
     return f"{kind}. {_TRUST}" if isinstance(failure, SSLError) else kind
 
 
