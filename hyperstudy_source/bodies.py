@@ -188,7 +188,9 @@ class Body:
 def _refusal(response: requests.Response) -> NotDelivered:
     host, status = urlsplit(response.url).hostname, response.status_code
     if status in EXPIRED:
-        return Expired(f"{host} answered {status}: the link has expired or does not allow it.")
+        is_page = "html" in response.headers.get("Content-Type", "").lower()
+        before = ", or a proxy or firewall before it refuses" if is_page else ""
+        return Expired(f"{host} answered {status}: the link has expired or does not allow it{before}.")
     if status in _PASSING or status >= 500 or status == HTTPStatus.PARTIAL_CONTENT:
         wait = response.headers.get("Retry-After", "")
         return Passing(f"{host} answered {status}.", float(wait) if wait.isdecimal() else None)

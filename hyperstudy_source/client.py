@@ -20,7 +20,8 @@ from dlt.common import logger
 from hyperstudy_source.access import found_key, found_organization, found_url, origin
 from hyperstudy_source.budget import SCOPE, Budget
 from hyperstudy_source.envelope import Page, read_page
-from hyperstudy_source.errors import RateLimited, RequestRejected, ServerFailed, Unreachable
+from hyperstudy_source.errors import Intercepted, RateLimited, RequestRejected, ServerFailed, Unreachable
+from hyperstudy_source.transport import connected, obstacle, unanswered
 
 CONNECT_TIMEOUT = 10.0
 """s; a host that does not accept a connection by then is down."""
@@ -168,8 +169,10 @@ class Client:
                     return read_page(response, path, params)
                 url = self._followed(url, response, path)
         except requests.RequestException as failure:
+            if between := obstacle(failure, url):
+                raise Intercepted(between, path=path) from None
             raise Unreachable(
-                f"No whole answer from {urlsplit(self._url).hostname} for {path} ({type(failure).__name__}). Check "
+                f"No whole answer from {urlsplit(self._url).hostname} for {path} ({unanswered(failure, url)}). Check "
                 f"the network and base_url ({self._url}), then run again.", path=path) from None
         raise RequestRejected(f"{path} redirects in a circle. Check base_url ({self._url}).", path=path)
 
@@ -190,15 +193,15 @@ class Client:
             target, elsewhere = "", True
         if elsewhere:
             raise RequestRejected(
-                f"{path} redirects to {urlsplit(target).hostname or 'no valid address'}, but the key is sent to "
-                f"{urlsplit(self._url).hostname} only. If the API has moved, set base_url.",
+                f"{path} redirects to {_host(target) or 'no valid address'}, but the key is sent to {_host(self._url)} "
+                "only. If that is the login page of your network, log in; if the API has moved, set base_url.",
                 path=path, status=response.status_code)
         return target
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._threads, "session", None)
         if session is None:
-            session = self._threads.session = requests.Session()
+            session = self._threads.session = connected(requests.Session())
             session.headers.update({"X-API-Key": self._key, "Accept": "application/json"})
             if self._organization:
                 session.headers["X-Organization-Id"] = self._organization
@@ -238,6 +241,12 @@ class _Patience:
         if seconds:
             self._budget.announce(f"{self._path} is to be asked again in {seconds:.0f} s.")
             self._sleep(seconds)
+
+
+def _host(url: str) -> str:
+    """Scheme, host and port of an address as they stand in it, for people."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rsplit('@')[-1]}" if parts.hostname else ""
 
 
 def _backoff(state: tenacity.RetryCallState) -> float:

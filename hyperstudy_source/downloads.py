@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 
 from hyperstudy_source.access import is_this_machine
 from hyperstudy_source.bodies import Body, Expired, NotDelivered, Passing
+from hyperstudy_source.transport import connected, obstacle, unanswered
 
 CHUNK = 256 * 1024
 """Most bytes that are taken from the socket at once."""
@@ -50,11 +50,9 @@ class Downloader:
     ) -> None:
         self._sleep, self._stall_timeout = sleep, stall_timeout
         self.stopped = threading.Event()
-        self._session = requests.Session()
+        self._session = connected(requests.Session(), threads)
         self._session.headers["Accept-Encoding"] = "identity"
         self._session.auth = lambda request: request  # else requests would send what a .netrc has for any host
-        for scheme in ("https://", "http://"):
-            self._session.mount(scheme, HTTPAdapter(pool_maxsize=threads))
 
     def fetch(self, link: Link, body: Body) -> None:
         """Brings all of a file into `body`. Raises `NotDelivered`, or `NotWritten` where the draft refuses."""
@@ -98,7 +96,10 @@ class Downloader:
         except requests.TooManyRedirects:
             raise NotDelivered(f"{host} redirects in a circle.") from None
         except (requests.RequestException, urllib3.exceptions.HTTPError) as failure:
-            raise Passing(f"The connection to {host} broke ({type(failure).__name__}), {body.progress}.") from None
+            if between := obstacle(failure, address):
+                raise NotDelivered(between) from None
+            raise Passing(f"The connection to {host} broke ({unanswered(failure, address).rstrip('.')}), "
+                          f"{body.progress}.") from None
         body.check()
 
     def _chunks(self, response: requests.Response) -> Iterator[bytes]:

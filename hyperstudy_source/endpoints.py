@@ -46,6 +46,7 @@ def experiments(reader: Reader, data_type: DataType) -> Items:
             reader.run.unfinished = True
             return
         summary = reader.scopes.summaries.get(scope.experiment_id, {})
+        reader.run.repeats.note(data_type, [each for each in reader.scopes.repeats if each[0] is summary])
         mark = digest(summary) if summary.get("updatedAt") else None
         visit = Visit(table, scope)
         if mark and seen.get(scope.experiment_id) == mark and not reader.run.full:

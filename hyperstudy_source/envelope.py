@@ -1,17 +1,17 @@
 """The envelope of every answer, `{"status", "metadata", "data"}`: a page of rows, or a typed error.
 
 What surprises: an error may come with status 200, a page may be shorter than asked for, `nextOffset` may be missing
-although there is more, and a single object may stand in place of a list.
+although there is more, a single object may stand in place of a list, and one name may stand twice in an object.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Any
 
 import requests
@@ -19,6 +19,7 @@ import requests
 from hyperstudy_source.errors import (
     ApiError,
     Forbidden,
+    Intercepted,
     KeyRejected,
     NotFound,
     RateLimited,
@@ -26,6 +27,8 @@ from hyperstudy_source.errors import (
     ServerFailed,
 )
 from hyperstudy_source.fields import Row
+from hyperstudy_source.interception import base_of, intercepted, is_foreign, kind_of
+from hyperstudy_source.json_objects import Repeat, Repeats
 from hyperstudy_source.redaction import without_secrets
 from hyperstudy_source.values import digest
 
@@ -48,11 +51,16 @@ class Page:
     metadata: Mapping[str, Any]
     params: Mapping[str, Any]
     """The parameters that the API accepted: a time filter that it refused is not among them."""
+    repeats: Sequence[tuple[Row, Repeat]] = ()
+    """Rows in which an object has a name twice with different values."""
+    torn: bool = False
+    """Whether the answer has `data` twice, of which only the last is read."""
 
     @property
     def warnings(self) -> list[str]:
-        """`_warnings`: with one, rows may be missing from the answer."""
-        return [str(text) for text in _list(self.metadata.get("_warnings"))]
+        """`_warnings`, or `data` that came twice: with one, rows may be missing from the answer."""
+        twice = ["the answer has data twice, and the last one was read"] if self.torn else []
+        return [*(str(text) for text in _list(self.metadata.get("_warnings"))), *twice]
 
     @property
     def offset(self) -> int | None:
@@ -105,16 +113,20 @@ def read_page(response: requests.Response, path: str, params: Mapping[str, Any])
 
     Raises the `ApiError` that it stands for; an answer that is no whole envelope is a `ServerFailed`.
     """
+    found = Repeats()
     try:
-        body = json.loads(response.content)
+        body = found.read(response.content)
     except (ValueError, RecursionError):
         body = None
+    if is_foreign(response, body):
+        raise Intercepted(intercepted(response, path), path=path, status=response.status_code)
     if response.status_code >= 400:
         raise _error(response, response.status_code, _object(_object(body).get("error")), path)
     if not isinstance(body, dict) or not ({"data", "error"} & body.keys() or "status" in body):
         raise ServerFailed(
             f"{path} answered with something that is not a whole envelope ({len(response.content)} bytes of "
-            f"{response.headers.get('Content-Type', 'unknown type')}). Run again later.",
+            f"{kind_of(response)}). Run again later; if it stays so, check base_url ({base_of(response, path)}), and "
+            "whether your network wants you to log in.",
             path=path, status=response.status_code)
     if body.get("error") or body.get("status", "success") != "success":
         error = _object(body.get("error"))
@@ -124,7 +136,9 @@ def read_page(response: requests.Response, path: str, params: Mapping[str, Any])
     if not all(isinstance(row, dict) for row in rows):
         raise ServerFailed(f"{path} answered with rows that are not objects. Nothing of it was loaded.",
                            path=path, status=response.status_code)
-    return Page(rows, _object(body.get("metadata")), params)
+    repeats = [(row, repeat) for row in rows for repeat in found.in_row(row)] if found else []
+    torn = any(repeat.name == "data" for repeat in found.of(body))
+    return Page(rows, _object(body.get("metadata")), params, repeats, torn)
 
 
 def _error(response: requests.Response, status: int, error: Mapping[str, Any], path: str) -> ApiError:
@@ -145,7 +159,7 @@ def _error(response: requests.Response, status: int, error: Mapping[str, Any], p
     if status == 429:
         return RateLimited(f"{said} Run again when the hour is over.", path=path, status=status, code=code,
                            retry_after=_retry_after(response.headers.get("Retry-After")))
-    if status >= 500:
+    if status >= 500 or status == HTTPStatus.REQUEST_TIMEOUT:
         return ServerFailed(f"{said} The API failed; run again later.", path=path, status=status, code=code)
     return RequestRejected(said, path=path, status=status, code=code)
 

@@ -11,8 +11,9 @@
         ├── Forbidden           fix or skip: 403, the key or its user may not read this
         ├── NotFound            fix or skip: 404, no such experiment, room or participant
         ├── RateLimited         wait: 429
-        ├── ServerFailed        wait: 5xx, an HTML page, an answer that was cut
-        └── Unreachable         wait or fix: no answer at all
+        ├── ServerFailed        wait: 5xx, a page in place of an answer, an answer that was cut
+        ├── Unreachable         wait or fix: no answer at all
+        └── Intercepted         fix: not the API but a proxy, a firewall or another host speaks; network or base_url
 
 No message holds a key, a signed link or a query string.
 """
@@ -26,6 +27,7 @@ __all__ = [
     "DestinationError",
     "Forbidden",
     "HyperStudyError",
+    "Intercepted",
     "KeyRejected",
     "NotFound",
     "PipelineBusy",
@@ -112,3 +114,11 @@ class ServerFailed(ApiError):
 
 class Unreachable(ApiError):
     """No answer came: the host is down, its name does not resolve, or the connection broke. Retried."""
+
+
+class Intercepted(ApiError):
+    """Not the API speaks but what stands before it, or another host at a wrong address. Never retried.
+
+    A proxy or firewall that refuses, a network's login page, a certificate that is not the API's. It says nothing of
+    the key, nor of what it may read.
+    """

@@ -32,6 +32,9 @@ from hyperstudy_source.redaction import without_secrets
 HELD = re.compile(r"(?:held|open)\s+in\s+(\S.*?)\s*\(PID (\d+)\)", re.DOTALL)
 """How DuckDB names the program that has a file open, and its process id."""
 NO_FOLDER = re.compile(r'Cannot open file "(.+?)": No such file or directory', re.DOTALL)
+CONTRACT = re.compile(
+    r"In Table: `([^`]*)` (?:Column: `([^`]*)`)? ?\. Contract on `(\w+)` with `contract_mode=(\w+)` is violated")
+"""How dlt tells what breaks a schema contract; of another process nothing but the text comes."""
 LOGIN = re.compile(r"(?<=://)[^/\s@]*@")
 """User and password in the address of a database."""
 KINDS = (
@@ -55,10 +58,13 @@ def explained_failure(
     ours = next((cause for cause in chain if isinstance(cause, HyperStudyError)), None)
     setting = next((cause for cause in chain if isinstance(cause, ConfigurationException)), None)
     opening = next((cause for cause in chain if isinstance(cause, DestinationConnectionError)), None)
+    contract = next(filter(None, (CONTRACT.search(str(cause)) for cause in chain)), None)
     step = failure.step if isinstance(failure, PipelineStepFailed) else None
     destination = pipeline.destination.destination_name if pipeline and pipeline.destination else "the destination"
     if ours or setting:
         return ours or SettingError(_of_setting(setting))
+    if contract:
+        return SettingError(f"{doing} {destination} failed: {_of_contract(contract)}{_kept(doing)}")
     if opening:
         return DestinationError(f"{doing} {destination} failed: {_of_opening(opening.inner_exc)}{_kept(doing)}")
     if step in OF_ROWS and pipeline:
@@ -128,6 +134,16 @@ def _of_setting(setting: ConfigurationException | None) -> str:
     fields = ", ".join(path[-1] for path in longest)
     return (f"The configuration cannot work: {fields} {'is' if len(longest) == 1 else 'are'} missing. "
             f"Set it under {sections} in .dlt/secrets.toml, or in the environment as {keys}.")
+
+
+def _of_contract(broken: re.Match[str]) -> str:
+    """What the schema contract does not let in; dlt's own text goes on with the ids of the row."""
+    table, column, entity, mode = broken.groups()
+    what = {"tables": f"the table {table} is new", "columns": f"the column {table}.{column} is new"}.get(
+        entity, f"a value of {table}.{column} is of another type than the column")
+    return (f"{what}, and the schema contract ({entity}: {mode}) refuses that. To let it in, run "
+            f"pipeline.abort_packages() and pipeline.run(hyperstudy_source(), schema_contract={{\"{entity}\": "
+            "\"evolve\"}).")
 
 
 def _of_opening(reason: BaseException) -> str:

@@ -20,9 +20,18 @@ from dlt.common import logger
 
 from hyperstudy_source.client import ATTEMPTS, Client
 from hyperstudy_source.completeness import SETTLED, LedgerRow
-from hyperstudy_source.errors import ApiError, Forbidden, QuotaReached, RateLimited, ServerFailed, Unreachable
+from hyperstudy_source.errors import (
+    ApiError,
+    Forbidden,
+    Intercepted,
+    QuotaReached,
+    RateLimited,
+    ServerFailed,
+    Unreachable,
+)
 from hyperstudy_source.manifest import FileTally
 from hyperstudy_source.misfits import Misfit, remarks
+from hyperstudy_source.repeated_names import RepeatRemarks
 from hyperstudy_source.room_lists import RoomLists
 from hyperstudy_source.scopes import Scope, Scopes
 from hyperstudy_source.sharing import Extract
@@ -118,6 +127,8 @@ class Run:
         """By experiment: how the files of its recordings stand."""
         self.room_lists = RoomLists(self.refusal, self.forbidden)
         """Who was in which room, as far as this run has read it."""
+        self.repeats = RepeatRemarks(self.remarks, self.remark)
+        """Rows in which a name came twice."""
         self.unfinished = False
         """Whether something is left for another slice."""
         self._refused: dict[str, str] = {}
@@ -198,12 +209,13 @@ class Run:
         if isinstance(failure, Forbidden) and failure.required:
             self._refused[data_type] = str(failure)
             self.forbidden.add(data_type)
-        if not isinstance(failure, (ServerFailed, Unreachable, RateLimited)):
+        if not isinstance(failure, (ServerFailed, Unreachable, RateLimited, Intercepted)):
             self._failures.pop(data_type, None)
             self._broken.clear()
             return
         self._failures[data_type] = self._failures.get(data_type, 0) + 1
-        self._broken.add(data_type)
+        if not isinstance(failure, Intercepted):  # an older API may answer so for all paths that it does not have
+            self._broken.add(data_type)
         reason = f"Not asked for: {FAILURES_IN_A_ROW} reads before it failed. {failure}"
         if self._failures[data_type] >= FAILURES_IN_A_ROW:
             self._refused[data_type] = reason

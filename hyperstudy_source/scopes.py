@@ -14,6 +14,8 @@ from hyperstudy_source.client import Client
 from hyperstudy_source.data_types import DATA_TYPES, DataType, ScopeKind
 from hyperstudy_source.errors import ApiError, Forbidden, NotFound, SettingError
 from hyperstudy_source.fields import Row
+from hyperstudy_source.id_texts import split_ids
+from hyperstudy_source.json_objects import Repeat
 
 EXPERIMENTS_PAGE = 50
 """Rows of a page of `GET /experiments`: its default, and the only size known to be accepted."""
@@ -90,6 +92,8 @@ class Scopes:
     """Why experiments may be missing from the list, or from what was asked for."""
     is_whole: bool = True
     """Whether the list has as many experiments as it says."""
+    repeats: list[tuple[Row, Repeat]] = field(default_factory=list)
+    """Experiments of the list that have a name twice."""
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     _listed: list[Row] | None = field(default=None, repr=False)
     _scopes: list[Scope] | None = field(default=None, repr=False)
@@ -121,6 +125,7 @@ class Scopes:
             self._rooms.clear()
             self._doubtful.clear()
             self.doubts.clear()
+            self.repeats.clear()
 
     @property
     def named(self) -> bool:
@@ -157,6 +162,7 @@ class Scopes:
                 found.update({str(row["id"]): row for row in page.rows if row.get("id")})
                 totals += [page.total] if page.total is not None else []
                 doubts += page.warnings
+                self.repeats += page.repeats
             if len(set(totals)) > 1 or (totals and len(found) < totals[-1]):
                 doubts.append(f"{len(found):,} of {totals[-1]:,} experiments came")
             self.is_whole = self.is_whole and bool(totals) and not doubts
@@ -227,14 +233,14 @@ class Scopes:
 
 
 def listed_ids(option: str, value: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Ids given as one or several; duplicates and surrounding space removed. None: no choice is made.
+    """Ids given as one, several, or text with commas; duplicates and space around removed. None: no choice is made.
 
     Raises `SettingError` for an empty list and for what is no id, lest everything is read by mistake.
     """
     if value is None:
         return ()
-    ids = [value] if isinstance(value, str) else list(value)
-    given = tuple(dict.fromkeys(str(item).strip() for item in ids))
+    ids = split_ids(value) if isinstance(value, str) else [each for item in value for each in split_ids(str(item))]
+    given = tuple(dict.fromkeys(ids))
     if not given or {"", ".", ".."} & set(given):
         raise SettingError(f"{option} is {value!r}, which holds no id or something that is none. Leave it out to read "
                            "all, or copy the id from the address in the dashboard.")

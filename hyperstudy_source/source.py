@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Optional, Union
 
 import dlt
@@ -45,11 +45,11 @@ def hyperstudy_source(
     api_key: Optional[TSecretStrValue] = None,
     base_url: Optional[str] = None,
     organization_id: Optional[str] = None,
-    experiment_ids: Optional[Sequence[str]] = None,
-    room_ids: Optional[Sequence[str]] = None,
-    participants: Optional[Sequence[str]] = None,
-    start_time: Union[str, datetime, None] = None,
-    end_time: Union[str, datetime, None] = None,
+    experiment_ids: Union[str, Sequence[str], None] = None,
+    room_ids: Union[str, Sequence[str], None] = None,
+    participants: Union[str, Sequence[str], None] = None,
+    start_time: Union[str, date, None] = None,
+    end_time: Union[str, date, None] = None,
     lookback: float = 3600,
     page_size: int = 1000,
     bucket_url: Optional[str] = None,
@@ -65,9 +65,10 @@ def hyperstudy_source(
     """Everything that the HyperStudy V3 API serves, one resource per data type.
 
     Without ids: every experiment that the key can read; with `organization_id` also those shared with the
-    organisation. `room_ids` and `participants` ("participant_id@room_id") narrow what is read. `start_time` and
-    `end_time` (ISO 8601, both included) bound a backfill: cursors are neither read nor moved. `lookback`: s that are
-    read again behind each cursor. `page_size`: rows to ask for with one request.
+    organisation. `room_ids` and `participants` ("participant_id@room_id") narrow what is read; several ids are a
+    list, or a text with commas. `start_time` and `end_time` (ISO 8601, a `datetime`, or a `date` for the start of that
+    day; both included) bound a backfill: cursors are neither read nor moved. `lookback`: s that are read again behind
+    each cursor. `page_size`: rows to ask for with one request.
 
     `bucket_url`: where the files of recordings go, a folder or any URL of fsspec; without it none is fetched.
     `filename`: how they are called, of `file_names.NAME_FIELDS` in braces. `recording_type`: only "audio" or "video".
@@ -102,7 +103,7 @@ def hyperstudy_source(
     return _resources(reader, backfill_bounds(start_time, end_time), lookback, files)
 
 
-def backfill_bounds(start: str | datetime | None, end: str | datetime | None) -> Bounds:
+def backfill_bounds(start: str | date | None, end: str | date | None) -> Bounds:
     """The bounds of a backfill, in UTC, or two None where none is asked for.
 
     Two equal bounds are one moment, a little widened, since dlt takes an interval of no length for none.
@@ -117,8 +118,8 @@ def backfill_bounds(start: str | datetime | None, end: str | datetime | None) ->
     return first, max(last, first + MARGIN)
 
 
-def _time(option: str, value: str | datetime) -> datetime:
-    moment = read_time(value.isoformat() if isinstance(value, datetime) else value.strip())
+def _time(option: str, value: str | date) -> datetime:
+    moment = read_time(value.isoformat() if isinstance(value, date) else value.strip())
     if moment is None:
         raise SettingError(f"{option} is {str(value)!r}, which is no time. "
                            f"Give ISO 8601, such as {option}=2024-06-15T10:00:00Z or {option}=2024-06-15.")

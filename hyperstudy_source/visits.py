@@ -181,6 +181,7 @@ class Visit:
             return None
         self._pages += 1
         self._totals += [page.total] if page.total is not None else []
+        self.run.repeats.note(self.table.data_type, page.repeats)
         for warning in page.warnings:
             self.doubt(f"the API warns, rows may be missing: {warning}")
         if page.stops_short:

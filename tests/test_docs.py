@@ -79,7 +79,7 @@ def test_the_python_of_the_readme_loads_what_it_names(tmp_path: Path) -> None:
 def test_every_message_of_the_troubleshooting_is_one_of_the_code() -> None:
     begins = re.findall(r"^\| `([A-Z/][^`]+)` \|", README.split("## Troubleshooting")[1], re.MULTILINE)
     code = "".join(path.read_text() for path in (ROOT / "hyperstudy_source").glob("*.py"))
-    assert len(begins) == 14
+    assert len(begins) == 16
     for message in begins:
         fixed = re.sub(r"^/experiments | duckdb.*| bigquery.*| demo.*| \d+$| 1,000 .*", "", message)
         assert fixed.split(" experiment")[0] in code, message

@@ -112,8 +112,8 @@ def test_an_answer_that_is_no_whole_envelope_is_the_servers_failure(content: byt
         answer(content)
 
 
-@pytest.mark.parametrize("content", [b"<html>", b"", b"[]", b'{"error": "text"}', b'{"error": {"message": 45}}'],
-                         ids=["html", "empty", "list", "text", "number"])
+@pytest.mark.parametrize("content", [b"Unauthorized", b"", b"[]", b'{"error": "text"}', b'{"error": {"message": 45}}'],
+                         ids=["words", "empty", "list", "text", "number"])
 @pytest.mark.parametrize(("status", "kind"), [
     (400, RequestRejected), (401, KeyRejected), (403, Forbidden), (404, NotFound), (413, RequestRejected),
     (429, RateLimited), (500, ServerFailed), (502, ServerFailed), (504, ServerFailed),

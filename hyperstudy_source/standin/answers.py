@@ -11,6 +11,7 @@ from hyperstudy_source.standin.behaviour import Fault, Length
 from hyperstudy_source.standin.files import Content, blocks
 
 HTML_PAGE = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
+BLOCK_PAGE = b"<html><head><title>Access denied</title></head><body>Blocked by the firewall</body></html>"
 JSON_PAGE = b'{"error": {"code": 503, "message": "We encountered an internal error. Please try again."}}'
 XML_PAGE = b"<?xml version='1.0' encoding='UTF-8'?><Error><Code>InternalError</Code></Error>"
 PAGES = {
@@ -124,6 +125,10 @@ def _spoiled(answer: Answer, fault: Fault) -> Answer:
         case "html" | "html_200" | "json_200" | "xml_200":
             status, page, content_type = PAGES[fault.kind]
             return Answer(status, page, {"Content-Type": content_type})
+        case "blocked":
+            return Answer(fault.status, BLOCK_PAGE, {"Content-Type": "text/html; charset=utf-8"})
+        case "same_names":
+            return replace(answer, body=b"".join(blocks(answer.body)).replace(b'#2":', b'":'))
         case "cut":
             return replace(answer, sent=at)
         case "stall":

@@ -27,6 +27,8 @@ FaultKind = Literal[
     "html_200",
     "json_200",
     "xml_200",
+    "blocked",
+    "same_names",
     "cut",
     "stall",
     "empty",
@@ -59,10 +61,11 @@ class Fault:
     Attributes:
         path: prefix relative to `/api/v3`, such as `/data/events`; `/storage` for files; `""` for all.
         kind: `rate_limit` 429 · `server_error` JSON of `status` · `html` 502 page · `html_200`, `json_200`,
-            `xml_200` error page with 200 · `cut` the body up to `at`, then closed · `stall` the body up to
-            `at`, then nothing until the client goes away · `empty` 200 and no body, with the headers that
-            the answer would have had · `announced_longer` a `Content-Length` that is larger by `by`, closed
-            after the body · `announced_shorter` one that is smaller by `by`, and no more is sent ·
+            `xml_200` error page with 200 · `blocked` a page of `status`, as a firewall or proxy sends · `cut` the
+            body up to `at`, then closed · `stall` the body up to `at`, then nothing until the client goes away ·
+            `empty` 200 and no body, with the headers that the answer would have had · `announced_longer` a
+            `Content-Length` that is larger by `by`, closed after the body · `announced_shorter` one that is smaller
+            by `by`, and no more is sent · `same_names` what is called `value#2` comes as `value`, a second time ·
             `wrong_hash` a file with hashes and `ETag` of another · `corrupt` the body with the byte at `at`
             changed · `bad_json` half the body, whole by its length · `error_in_200` the error envelope with
             200 · `reset` closed without an answer · `redirect` 302 to `location` · `expired` a file's link
@@ -70,7 +73,7 @@ class Fault:
         times: how often; None for always.
         after: how many matching requests pass before the first.
         params: query parameters the request must have, such as `{"offset": "1000"}`.
-        status: of a `server_error`.
+        status: of a `server_error` or `blocked`.
         retry_after: header of a `rate_limit` or `server_error`: seconds, an HTTP date, or None for no header.
         location: of a `redirect`.
         at: a place in the body of the answer, be it a part of a file: None for its middle.
