@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from hyperstudy_source.client import Client
 from hyperstudy_source.data_types import DATA_TYPES, DataType, ScopeKind
-from hyperstudy_source.errors import ApiError, Forbidden, NotFound, SettingError
+from hyperstudy_source.errors import ApiError, Forbidden, KeyRejected, NotFound, SettingError
 from hyperstudy_source.fields import Row
 
 EXPERIMENTS_PAGE = 50
@@ -92,6 +92,7 @@ class Scopes:
     _listed: list[Row] | None = field(default=None, repr=False)
     _scopes: list[Scope] | None = field(default=None, repr=False)
     _rooms: dict[str, Set[str]] = field(default_factory=dict, repr=False)
+    _counted: dict[str, int | None] = field(default_factory=dict, repr=False)
     _doubtful: set[str] = field(default_factory=set, repr=False)
     """Experiments that may have more rooms than those found."""
 
@@ -106,6 +107,7 @@ class Scopes:
         with self._lock:
             self._listed = self._scopes = None
             self._rooms.clear()
+            self._counted.clear()
             self._doubtful.clear()
             self.doubts.clear()
 
@@ -191,9 +193,33 @@ class Scopes:
 
     def may_have_more_rooms(self, experiment_id: str) -> bool:
         """Whether the API left a doubt about the rooms that it gave, or the list of experiments counts more."""
-        counted = self.summaries.get(experiment_id, {}).get("roomCount")
         rooms = self.rooms_of(experiment_id)
-        return experiment_id in self._doubtful or (isinstance(counted, int) and counted > len(rooms))
+        return experiment_id in self._doubtful or (self.counted_rooms(experiment_id) or 0) > len(rooms)
+
+    def counted_rooms(self, experiment_id: str) -> int | None:
+        """How many rooms an experiment has by the list of experiments, or by its detail where there is no list.
+
+        None where that cannot be had, or does not say it.
+        """
+        if not self.named:
+            return whole_number(self.summaries.get(experiment_id, {}).get("roomCount"))
+        with self._lock:
+            if experiment_id not in self._counted:
+                self.note_detail(experiment_id, self._detail(experiment_id))
+            return self._counted[experiment_id]
+
+    def note_detail(self, experiment_id: str, detail: Row) -> None:
+        """Takes an experiment's detail, so that it is not asked for once more."""
+        self._counted[experiment_id] = whole_number(detail.get("roomCount"))
+
+    def _detail(self, experiment_id: str) -> Row:
+        try:
+            rows = self.client.get(f"/experiments/{quote(experiment_id, safe='')}").rows
+        except KeyRejected:
+            raise
+        except ApiError:
+            return {}
+        return rows[0] if rows else {}
 
     def _found_rooms(self, experiment_id: str) -> Set[str]:
         path, found, total = f"/data/rooms/experiment/{quote(experiment_id, safe='')}", set[str](), 0
@@ -208,6 +234,12 @@ class Scopes:
         if total > len(found):
             self._doubtful.add(experiment_id)
         return found
+
+
+def whole_number(value: object) -> int | None:
+    """A count of the API, which may come as 3, 3.0 or "3"; None where it is none."""
+    text = str(value).removesuffix(".0")
+    return int(text) if text.isdecimal() else None
 
 
 def listed_ids(option: str, value: str | Sequence[str] | None) -> tuple[str, ...]:
