@@ -32,7 +32,7 @@ class ParticipantsVisit(WindowVisit):
 
     def __init__(self, table: Table, scope: Scope, cursors: Cursors) -> None:
         super().__init__(table, scope, cursors)
-        self._held: dict[Stay, dict[datetime, dict[str, Row]]] = {}
+        self._waiting: dict[Stay, dict[datetime, dict[str, Row]]] = {}
         """The rows by what they say, for every time at which somebody joined a room."""
         self._handed_on = set(self._twins)
 
@@ -42,7 +42,7 @@ class ParticipantsVisit(WindowVisit):
             for stretch in self._walk:
                 self._counted(stretch, self._walk)
         except (HyperStudyError, Moved) as stop:
-            if self._held:
+            if self._waiting:
                 yield self._told_apart()
                 if not isinstance(stop, Moved):
                     self._keep_place()
@@ -63,25 +63,25 @@ class ParticipantsVisit(WindowVisit):
             alike = here.setdefault(stay, {}).setdefault(joined, {})
             if told in alike:
                 self._repeats[stay[1]] += 1
-            elif joined not in self._held.get(stay, ()):
+            elif joined not in self._waiting.get(stay, ()):
                 self._distinct += 1
             else:
                 self.straddles = True
             alike[told] = row
         for stay, by_time in here.items():
-            self._held.setdefault(stay, {}).update(by_time)
+            self._waiting.setdefault(stay, {}).update(by_time)
 
     def _told_apart(self) -> list[Row]:
         """The rows that are held, with the numbers of those that are not the first of their person in a room."""
         rows: list[Row] = []
         twice = Counter[str]()
-        for (room, person), by_time in self._held.items():
+        for (room, person), by_time in self._waiting.items():
             stays = [alike[told] for _, alike in sorted(by_time.items()) for told in sorted(alike)]
             twice[room] += len(stays) > 1
             number = 1
             for row in stays[1:]:
                 number += 1
-                while (room, f"{person} ({number})") in self._held:
+                while (room, f"{person} ({number})") in self._waiting:
                     number += 1
                 row["id"] = f"{person} ({number})"
             rows += stays

@@ -298,11 +298,11 @@ class Visit:
                 self.run.record(self._ledger_row(name, status, self.reason))
 
     def _remark_repeats(self) -> None:
-        """Says in the run's report which ids came twice. One whose key has a room may name a person, and is not said."""
-        repeats = self._repeats.total()
-        if repeats:
+        """Says in the run's report which ids came twice; not one that may name a person, as those within a room do."""
+        if repeats := self._repeats.total():
             what = f"{self.table.name} of {self.scope}" if self.scope else self.table.name
-            such = "" if any("roomId" in part for part in self.table.data_type.key) else f", as {next(iter(self._repeats))}"
+            in_room = any("roomId" in part for part in self.table.data_type.key)
+            such = "" if in_room else f", such as {next(iter(self._repeats))}"
             self.run.remark(f"{what}: {repeats:,} row{'s' if repeats > 1 else ''} came with the id of another{such}; "
                             "the table has one of each.")
 
