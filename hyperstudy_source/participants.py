@@ -57,6 +57,7 @@ class ParticipantsVisit(WindowVisit):
             stay, told = (str(row["room_id"]), str(row["id"])), digest(row)
             mark = "stay " + digest({"stay": list(stay)})
             if mark in self._handed_on:
+                self.doubt("one person is twice in a room, and an earlier run has read the other row only", again=True)
                 raise Moved
             self._twins[mark] = 1
             joined = row.get("joined_at") or FAR_FUTURE
