@@ -167,14 +167,15 @@ def test_what_happened_before_a_new_room_began_is_read_with_it(
 def test_a_room_that_was_found_behind_a_table_makes_it_be_read_once_more(
     serve: Serve, pipeline: dlt.Pipeline, time: FakeTime
 ) -> None:
-    """Its rooms were not among what was read."""
+    """Its rows were not served yet when the table was read, and it has settled when it is found."""
     api = serve(study := over("exp_1"), clock=time.clock)
     sync(pipeline, api, "events", "rooms", time=time)
+    put(study, "exp_1", "cursor", 29, "events")
     time.now += 30 * HOUR
+    touch(study, "exp_1", time)
+    sync(pipeline, api, "events", time=time)
     room(study, "room_new", "exp_1", 1, 2)
     consent(study, "consent", "room_new", -19)
-    put(study, "exp_1", "cursor", 29, "events")
-    sync(pipeline, api, "events", time=time)
     time.now += HOUR
     sync(pipeline, api, "rooms", time=time)
     time.now += HOUR
