@@ -99,7 +99,7 @@ def test_rooms_that_the_list_counts_and_the_api_does_not_list_are_read_by_deploy
 
 @pytest.mark.parametrize("named", [{}, {"experiment_ids": "exp_1"}], ids=["by the list", "by the detail"])
 def test_rooms_that_the_list_counts_and_nothing_shows_are_said_to_be_missing(
-    named: dict[str, str], serve: Serve, pipeline: dlt.Pipeline, time: FakeTime
+    named: dict[str, Any], serve: Serve, pipeline: dlt.Pipeline, time: FakeTime
 ) -> None:
     hide_a_room(api := serve(three_rooms(deployed=False), clock=time.clock))
     for _ in range(2):
