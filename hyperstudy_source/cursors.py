@@ -69,11 +69,11 @@ def window(
     known = [last for last in lasts if last is not None]
     if full or not known or len(known) < len(lasts):
         return Window(None if last else first, None, bound=False)
-    start = _earlier(min(known), float(cursor.lag or 0))
+    start = earlier(min(known), float(cursor.lag or 0))
     return Window(min(start, open_since) if open_since else start, None, bound=False)
 
 
-def _earlier(moment: datetime, seconds: float) -> datetime:
+def earlier(moment: datetime, seconds: float) -> datetime:
     """A time so many s before another, but not before all times that are asked for."""
     return FAR_PAST if (moment - FAR_PAST).total_seconds() <= seconds else moment - timedelta(seconds=seconds)
 

@@ -36,6 +36,9 @@ EVERY_SCOPE: tuple[ScopeKind, ...] = ("experiment", "room", "participant")
 PLACE_FIELDS = frozenset({"experimentId", "roomId"})
 """Where a row is from; what was asked for says it too."""
 
+BEFORE_EVENTS = 24.0
+"""h before their room for which people may have consented and been instructed."""
+
 Alternatives = tuple[str, ...]
 """API fields of which the first that is present counts."""
 
@@ -66,6 +69,8 @@ class DataType:
     """How many rows the API gives of one scope at most, whatever there are."""
     cursor: str | None = None
     """The time that `startTime` and `endTime` filter on and that orders the rows. None: always read whole."""
+    before_room_hours: float = 1.0
+    """How many h before its room began a row may be from: it is served only once there is a room."""
     derived_from: str | None = None
     """The data type whose rows this one is a part of; it costs no request."""
     selected: bool = True
@@ -190,19 +195,22 @@ _ALL = (
     ),
     DataType(
         "events", "Everything that happened: components, states, media, system", "/data/events", "read:events",
-        EVENT, scopes=EVERY_SCOPE, key=(("id",),), cursor="timestamp",
+        EVENT, scopes=EVERY_SCOPE, key=(("id",),), cursor="timestamp", before_room_hours=BEFORE_EVENTS,
     ),
     DataType(
         "questionnaire", "Events of category `questionnaire`", "/data/events", "read:events", EVENT,
         scopes=EVERY_SCOPE, key=(("id",),), cursor="timestamp", derived_from="events",
+        before_room_hours=BEFORE_EVENTS,
     ),
     DataType(
         "instructions", "Events of the instruction pages before the experiment", "/data/events", "read:events",
         EVENT, scopes=EVERY_SCOPE, key=(("id",),), cursor="timestamp", derived_from="events",
+        before_room_hours=BEFORE_EVENTS,
     ),
     DataType(
         "consent", "Events of the consent form before the experiment", "/data/events", "read:events", EVENT,
         scopes=EVERY_SCOPE, key=(("id",),), cursor="timestamp", derived_from="events",
+        before_room_hours=BEFORE_EVENTS,
     ),
     DataType(
         "recordings", "Video and audio recordings: what is known of each file", "/data/recordings",

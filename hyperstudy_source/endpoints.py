@@ -7,7 +7,7 @@ resource's state keeps what was last seen of it, and nothing is asked for what h
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from urllib.parse import quote
 
 from hyperstudy_source.data_types import DataType
@@ -82,30 +82,42 @@ def deployments(reader: Reader, data_type: DataType) -> Items:
 def sessions(reader: Reader, data_type: DataType, of_deployments: Sequence[Row]) -> Items:
     """`GET /deployments/{id}/sessions`, for deployments that are open or have changed; none of a quiet experiment."""
     table = reader.table(data_type)
-    seen, task = table.state.setdefault("seen", {}), task_of(table)
     by_experiment: dict[str, list[Row]] = {}
     for deployment in [*reader.run.waiting_for(table.name), *of_deployments]:
         by_experiment.setdefault(deployment["experiment_id"], []).append(deployment)
     for experiment_id, found in by_experiment.items():
-        scope = Scope(experiment_id)
         if reader.run.slice_is_over:
             reader.run.wait(table.name, found)
             continue
-        with Visit(table, scope) as visit:
-            quiet = reader.freshness.is_quiet(["rooms"], scope)
-            for deployment in found:
-                deployment_id, mark = deployment["id"], digest(deployment)
-                if seen.get(deployment_id) == mark and (quiet or _is_over(deployment)) and not reader.run.full:
-                    continue
-                if reader.round.is_done(task, deployment_id, mark):
-                    continue
-                for page in visit.at(f"/deployments/{quote(deployment_id, safe='')}/sessions"):
-                    yield visit.shaped([{"deploymentId": deployment_id, **row} for row in page.rows])
-                    if not page.warnings:
-                        seen[deployment_id] = mark
-                        reader.round.note_done(task, deployment_id, mark)
+        yield from _sessions(reader, Visit(table, Scope(experiment_id)), found)
         if reader.run.stopped:
             reader.run.wait(table.name, found)
+
+
+def _sessions(reader: Reader, visit: Visit, of_deployments: Sequence[Row]) -> Iterator[list[Row]]:
+    """The sessions of one experiment's deployments. Those of a closed one are read once more when they are over."""
+    table, run, freshness = visit.table, reader.run, reader.freshness
+    seen, task = table.state.setdefault("seen", {}), task_of(table)
+    scope = Scope(of_deployments[0]["experiment_id"])
+    as_seen = [row for row in of_deployments if seen.get(row["id"]) == digest(row)]
+    if len(as_seen) == len(of_deployments) and freshness.is_quiet([table.name], scope):
+        visit.close("quiet")
+        return
+    over = {row["id"] for row in as_seen if _is_over(row) and not run.full}
+    marks = {row["id"]: f"{digest(row)} {visit.listed}" for row in of_deployments if row["id"] not in over}
+    due = [row for row in of_deployments if row["id"] in marks
+           and not reader.round.is_done(task, row["id"], marks[row["id"]])]
+    with visit:
+        for row in due:
+            for page in visit.at(f"/deployments/{quote(row['id'], safe='')}/sessions"):
+                shaped = visit.shaped([{"deploymentId": row["id"], **each} for each in page.rows])
+                yield shaped
+                if not page.warnings:
+                    reader.round.note_done(task, row["id"], marks[row["id"]])
+                    is_open = any(not _is_over(each) and freshness.open_until(each) > run.now() for each in shaped)
+                    seen[row["id"]] = None if is_open else digest(row)
+    if len(due) < len(marks):
+        freshness.forget(table.name, scope)
 
 
 def agent_decisions(reader: Reader, data_type: DataType) -> Items:

@@ -1,12 +1,13 @@
 """What may have changed since it was read: which experiments are quiet, and from when on a scope is to be read again.
 
 A room is open until some hours after it ended, since rows still arrive, or some days after it began where it never
-ends. What was read while a room was open is read again from that room's start.
+ends. What was read while a room was open, or before it was found, is read again from that room's start: rows that
+came before it, such as consent, are served only once there is a room.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,6 +28,12 @@ CHECK_AGAIN = timedelta(days=7)
 """How long an experiment may be quiet before it is asked for all the same."""
 REMEMBERED = timedelta(days=60)
 """For how long before the last read it is kept when rooms were open: what was read then is to be read again."""
+TICK = timedelta(microseconds=1)
+"""What was read at the very time at which a room was found may have been read before it."""
+MOST_FINDS = 20
+"""Times at which rooms were found that are told apart; of more, the two oldest count as one."""
+READ_WITH_ROOMS = frozenset({"rooms", "variable_writes", "variable_timeline"})
+"""The tables that find the rooms: no room is found behind them."""
 TELLING_FIELDS = ("updatedAt", "roomCount", "participantCount")
 """The fields of the list of experiments that tell together whether something has happened."""
 
@@ -57,21 +64,42 @@ class Freshness:
         """Takes note that a scope may have changed."""
         _read(name).pop(scope.cursor_key, None)
 
-    def note_rooms(self, experiment_id: str, rooms: Iterable[Row]) -> None:
-        """Takes note of when the rooms of an experiment are open, by the day on which they settle."""
+    def note_rooms(self, key: str, rooms: Sequence[Row]) -> None:
+        """Takes note of when the rooms of a scope are open, by the day on which they settle, and which are new."""
+        each_once = {str(room.get("id", number)): room for number, room in enumerate(rooms)}
         days: dict[str, list[str]] = {}
-        found = 0
-        before = self.read_at("rooms", Scope(experiment_id))
+        before = _read("rooms").get(key, [""])[0]
         kept_since = min(self.run.now(), datetime.fromisoformat(before) if before else FAR_FUTURE) - REMEMBERED
-        for room in rooms:
-            found += 1
+        for room in each_once.values():
             start, until = self.open_from(room), self.open_until(room)
             if until > kept_since:
                 day = days.setdefault(until.date().isoformat(), [start.isoformat(), until.isoformat()])
                 day[:] = [min(day[0], start.isoformat()), max(day[1], until.isoformat())]
         state = dlt.current.resource_state("rooms")
-        state.setdefault("open", {})[experiment_id] = sorted(days.values())
-        state.setdefault("found", {})[experiment_id] = found
+        state.setdefault("open", {})[key] = sorted(days.values())
+        state.setdefault("found", {})[key] = len(each_once)
+        self._note_new(state, key, each_once)
+
+    def _note_new(self, state: dict[str, Any], key: str, rooms: Mapping[str, Row]) -> None:
+        """Takes note of when rooms were found that were not there before, and of the start of the first of them.
+
+        The state tells the rooms by the day on which they began: all of a day that has others than it had are new.
+        Where they were never asked for, they were there when the run began.
+        """
+        days: dict[str, list[str]] = {}
+        for room_id, room in rooms.items():
+            days.setdefault(self.open_from(room).date().isoformat(), []).append(room_id)
+        told = {day: digest({"rooms": sorted(ids)})[:8] for day, ids in days.items()}
+        known = state.setdefault("known", {}).get(key)
+        state["known"][key] = told
+        starts = [self.open_from(rooms[room_id]) for day, ids in days.items() for room_id in ids
+                  if known is None or known.get(day) != told[day]]
+        if starts:
+            found_at = self.run.began if known is None else self.run.now() + TICK
+            finds = state.setdefault("finds", {}).setdefault(key, [])
+            finds.append([min(starts).isoformat(), found_at.isoformat()])
+            if len(finds) > MOST_FINDS:
+                finds[:2] = [[min(finds[0][0], finds[1][0]), finds[1][1]]]
 
     def open_from(self, room: Mapping[str, Any]) -> datetime:
         """When a room began; now where it does not say, or says a time to come."""
@@ -86,32 +114,45 @@ class Freshness:
         return self.open_from(room) + timedelta(days=self.max_open_days)
 
     def open_since(self, names: Iterable[str], scope: Scope) -> datetime | None:
-        """The start of the oldest room that was open when a scope was last read."""
+        """The start of the oldest room that was open, or not yet found, when a scope was last read."""
         marks = [_read(name).get(scope.cursor_key) for name in names]
-        starts = [start for start, until in self._open(scope) for mark in marks if mark and until > mark[0]]
+        spans = [*_of_rooms("open", scope), *_of_rooms("finds", scope)]
+        starts = [start for start, until in spans for mark in marks if mark and until > mark[0]]
         return datetime.fromisoformat(min(starts)) if starts else None
 
-    def is_quiet(self, names: Iterable[str], scope: Scope) -> bool:
+    def has_finds(self, names: Iterable[str], scope: Scope) -> bool:
+        """Whether a room was found since these data types were read."""
+        reads = [_read(name).get(scope.cursor_key) for name in names if name not in READ_WITH_ROOMS]
+        found = max((at for _, at in _of_rooms("finds", scope)), default="")
+        return any(read and read[0] < found for read in reads)
+
+    def is_quiet(self, names: Sequence[str], scope: Scope) -> bool:
         """Whether nothing of these data types can have changed in a scope since they were read.
 
         Rooms of which the list speaks and which the API does not show may be open.
         """
         mark, now = self.mark(scope), self.run.now()
-        if self.run.full or not mark or scope.room_id or self._has_hidden_rooms(scope):
+        if self.run.full or not mark or scope.room_id or self._has_hidden_rooms(scope) or self.has_finds(names, scope):
             return False
         reads = [_read(name).get(scope.cursor_key) for name in (*names, "rooms")]
-        settled = max((until for _, until in self._open(scope)), default="")
+        settled = max((until for _, until in _of_rooms("open", scope)), default="")
         return all(
             read and read[1] == mark and read[0] >= settled and datetime.fromisoformat(read[0]) > now - CHECK_AGAIN
             for read in reads)
 
     def _has_hidden_rooms(self, scope: Scope) -> bool:
         found = dlt.current.resource_state("rooms").get("found", {}).get(scope.experiment_id, 0)
-        return not found and bool(self.scopes.summaries[scope.experiment_id]["roomCount"])
+        return bool(found < (self.scopes.counted_rooms(scope.experiment_id) or 0))
 
-    def _open(self, scope: Scope) -> list[list[str]]:
-        rooms: list[list[str]] = dlt.current.resource_state("rooms").get("open", {}).get(scope.experiment_id, [])
-        return rooms
+
+def _of_rooms(what: str, scope: Scope) -> list[list[str]]:
+    """From when until when rooms of a scope are `open`, or when they began and were found, for `finds`.
+
+    Of a room whose scope was never looked at by itself it is what is known of its experiment.
+    """
+    kept = dlt.current.resource_state("rooms").get(what, {})
+    spans: list[list[str]] = kept.get(scope.cursor_key, kept.get(scope.experiment_id, []))
+    return spans
 
 
 def _read(name: str) -> dict[str, list[Any]]:

@@ -5,7 +5,7 @@ A room is told only where it is the only one possible; none is better than a wro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -58,6 +58,10 @@ class Rooms:
             self.spans[str(row.get("id"))] = Span(start or created, end)
             self._since[str(row.get("id"))] = Span(min(filter(None, [start, created]), default=None), end)
 
+    def begun_since(self, moment: datetime) -> set[str]:
+        """The rooms that began at a time or later, or may have."""
+        return {room for room, span in self._since.items() if span.start is None or span.start >= moment}
+
     def open_at(self, moment: datetime | None) -> str | None:
         """The only room that there was at a time, from its creation on."""
         if moment is None or moment > self.asked or not self.whole:
@@ -82,6 +86,11 @@ class People:
     def stays(self, person: str) -> Mapping[str, Span]:
         """By room: from when to when a person was there."""
         return self._stays.get(person, {})
+
+    def first_joined(self, rooms: Collection[str]) -> datetime | None:
+        """When the first person joined any of these rooms."""
+        starts = [stay.start for stays in self._stays.values() for room, stay in stays.items() if room in rooms]
+        return min(filter(None, starts), default=None)
 
     def only_room(self, person: str, moment: datetime | None) -> str | None:
         """The room of a person who was in no other, until they were asked for."""

@@ -71,7 +71,7 @@ class RoomByRoom(WindowVisit):
     def _is_whole(self, rooms: Set[str]) -> bool:
         """Whether these rooms have all rows of the experiment, as its own rows and their number tell."""
         told = 0 < len(rooms) <= MOST_ROOMS and self._reads.rooms and self._reads.rooms <= rooms
-        return bool(told) and self.distinct >= (self._expected or 0)
+        return bool(told) and self.came >= (self._expected or 0)
 
     def _forget_rows(self) -> None:
         """Forgets nothing: two rooms can have rows that are alike."""

@@ -13,12 +13,13 @@ import dlt
 from hyperstudy_source.chosen import choose
 from hyperstudy_source.client import Client
 from hyperstudy_source.completeness import SETTLED
-from hyperstudy_source.cursors import Cursors, Positions, Window, is_bound, window
+from hyperstudy_source.cursors import Cursors, Positions, Window, earlier, is_bound, window
 from hyperstudy_source.data_types import DATA_TYPES, DataType
 from hyperstudy_source.errors import QuotaReached
 from hyperstudy_source.fields import Row
 from hyperstudy_source.freshness import Freshness
 from hyperstudy_source.narrowing import InTheirRooms, RoomByRoom, can_be_narrowed
+from hyperstudy_source.participants import ParticipantsVisit
 from hyperstudy_source.room_ids import may_lack_rooms
 from hyperstudy_source.room_lists import LISTS
 from hyperstudy_source.rounds import Round, Task
@@ -127,8 +128,9 @@ class Reader:
             return []
 
     def is_done(self, table: Table, scope: Scope, backfill: str = "") -> bool:
-        """Whether an earlier run of the round has read a scope that the list tells no news of."""
-        return self.round.is_done(task_of(table, backfill), scope.cursor_key, self.freshness.mark(scope))
+        """Whether an earlier run of the round has read a scope of which neither the list nor its rooms tell news."""
+        is_done = self.round.is_done(task_of(table, backfill), scope.cursor_key, self.freshness.mark(scope))
+        return is_done and (bool(backfill) or not self.freshness.has_finds(table.loaded, scope))
 
     def over(self, table: Table, visit: Visit, backfill: str = "") -> None:
         """Takes note that a scope is read for this run, unless the next slice is to go on with it.
@@ -194,6 +196,8 @@ class Reader:
         visit: WindowVisit
         if self.run.reads[table.name, scope].room_by_room:
             visit = RoomByRoom(table, scope, cursors, self.scopes)
+        elif table.name == "participants":
+            visit = ParticipantsVisit(table, scope, cursors)
         elif "roomId" in table.data_type.identity and may_lack_rooms(table.data_type, scope):
             visit = InTheirRooms(table, scope, cursors, self.scopes)
         else:
@@ -206,8 +210,19 @@ class Reader:
         positions: list[Positions] = [
             dlt.current.resource_state(name).setdefault("cursors", {}) for name in table.loaded]
         full, key = self.run.full, scope.cursor_key
-        span = window(cursor, positions, key, self.freshness.open_since(table.loaded, scope), full=full)
+        span = window(cursor, positions, key, self._since(table, scope), full=full)
         return self._progress(table, scope, span, positions)
+
+    def _since(self, table: Table, scope: Scope) -> datetime | None:
+        """From when on rows may be of rooms that were open, or not yet found, when a scope was last read.
+
+        That is before they began: as long as the data type says, and when the first of their people joined.
+        """
+        since = self.freshness.open_since(table.loaded, scope)
+        if since is None:
+            return None
+        joined = self.run.room_lists.first_joined(scope.experiment_id, since)
+        return min(filter(None, [earlier(since, table.data_type.before_room_hours * 3600), joined]))
 
     def _progress(
         self, table: Table, scope: Scope, span: Window, positions: Sequence[Positions] = ()

@@ -111,6 +111,14 @@ class RoomLists:
         """The participants of an experiment. Raises `Unlisted`."""
         return self._list(client, "participants", experiment_id, People)
 
+    def first_joined(self, experiment_id: str, since: datetime) -> datetime | None:
+        """When the first joined of those who were in rooms that began since then, as far as this run knows them."""
+        with self._lock:
+            rooms, people = (self._known.get((name, experiment_id)) for name in LISTS)
+        if not isinstance(rooms, Rooms) or not isinstance(people, People):
+            return None
+        return people.first_joined(rooms.begun_since(since))
+
     def forget(self, experiment_id: str) -> None:
         """Lets the lists be asked for anew, unless they cannot be had."""
         with self._lock:

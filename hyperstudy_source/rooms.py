@@ -11,15 +11,18 @@ from urllib.parse import quote
 import dlt
 
 from hyperstudy_source.data_types import DATA_TYPES, DataType
+from hyperstudy_source.errors import Forbidden, NotFound
 from hyperstudy_source.fields import Row
 from hyperstudy_source.reading import Reader, selected, task_of
-from hyperstudy_source.scopes import Scope
+from hyperstudy_source.scopes import Scope, whole_number
 from hyperstudy_source.sharing import Items
 from hyperstudy_source.values import digest
 from hyperstudy_source.visits import Visit
 
 VARIABLES = ("variable_writes", "variable_timeline")
 """The tables that one answer for each room fills."""
+OPEN_TIMES = ("id", "start_time", "created_at", "end_time")
+"""What tells of a room when it is open."""
 
 
 def detail_path(scope: Scope) -> str:
@@ -33,7 +36,10 @@ def is_in(row: Row, scope: Scope) -> bool:
 
 
 def rooms(reader: Reader, data_type: DataType) -> Items:
-    """`GET /data/rooms`: as many as the API gives at most may not be all, so they are asked for by deployment then."""
+    """`GET /data/rooms`: asked for by deployment where that may bring more.
+
+    As many as the API gives at most may not be all, nor are fewer than it counts.
+    """
     table = reader.table(data_type)
     variables = selected(VARIABLES)
     task = replace(table, loaded=[*table.loaded, *variables])
@@ -41,48 +47,75 @@ def rooms(reader: Reader, data_type: DataType) -> Items:
     for scope in reader.due(task, unless=lambda scope: any(scope.experiment_id in each.values() for each in unread)):
         visit, found = Visit(table, scope), list[Row]()
         with visit:
-            for page in visit.pages(limit=reader.page_size):
-                rows = visit.shaped(page.rows)
-                found += _open_times(rows)
+            for rows in _rooms(reader, visit, scope):
+                found += [{name: row.get(name) for name in OPEN_TIMES} for row in rows]
                 yield rows
-            if data_type.most_rows and visit.received >= data_type.most_rows:
-                for rows in _rooms_by_deployment(reader, visit, scope, data_type.most_rows):
-                    found += _open_times(rows)
-                    yield rows
-            else:
-                visit.check_total()
-            if scope.room_id is None:
-                reader.freshness.note_rooms(scope.experiment_id, found)
+            reader.freshness.note_rooms(scope.cursor_key, found)
             for name in task.still_loaded:
                 if name in variables:
                     reader.freshness.note_read(name, scope, visit.started, reader.freshness.mark(scope))
         reader.over(task, visit)
 
 
-def _rooms_by_deployment(reader: Reader, visit: Visit, scope: Scope, most: int) -> Iterator[list[Row]]:
-    """The rooms of each deployment; what is still cut off, or belongs to no deployment, leaves a doubt.
+def _rooms(reader: Reader, visit: Visit, scope: Scope) -> Iterator[list[Row]]:
+    """The rooms of a scope, and whether they are all."""
+    for page in visit.pages(limit=reader.page_size):
+        yield visit.shaped(page.rows)
+    most = visit.table.data_type.most_rows or 0
+    counted = None if scope.room_id else reader.scopes.counted_rooms(scope.experiment_id)
+    if most and visit.received >= most:
+        yield from _rooms_by_deployment(reader, visit, scope)
+        _doubt_the_rest(visit, scope, most)
+    elif counted is None or counted <= visit.distinct:
+        visit.check_total()
+    else:
+        yield from _missing_rooms(reader, visit, scope, counted)
 
-    How many there are in truth says the experiment's detail, where it says anything.
+
+def _missing_rooms(reader: Reader, visit: Visit, scope: Scope, counted: int) -> Iterator[list[Row]]:
+    """The rooms of which the list of experiments counts more, by deployment; what is missing then leaves a doubt.
+
+    The list may have counted some that are gone by now: then the detail does not any more.
     """
+    totals = visit.totals
+    try:
+        yield from _rooms_by_deployment(reader, visit, scope)
+        if visit.distinct < counted:
+            counted = _by_detail(visit, scope) or counted
+    except (Forbidden, NotFound) as refusal:
+        reader.run.remark(f"rooms of {scope} cannot be asked for by deployment: {refusal}")
+    visit.check_total(totals)
+    if visit.distinct < counted:
+        visit.doubt(f"{visit.distinct:,} of {counted:,} rooms came, by the list of experiments")
+
+
+def _rooms_by_deployment(reader: Reader, visit: Visit, scope: Scope) -> Iterator[list[Row]]:
+    """The rooms of each deployment; what is still cut off leaves a doubt."""
     of_experiment = {"experimentId": scope.experiment_id}
     listed = [row for page in visit.at("/deployments", of_experiment) for row in page.rows if is_in(row, scope)]
+    most = visit.table.data_type.most_rows
     for deployment in listed:
         received = 0
         for page in visit.pages({"deploymentId": deployment.get("id")}, limit=reader.page_size):
             received += len(page.rows)
             yield visit.shaped(page.rows)
-        if received >= most:
+        if most and received >= most:
             visit.doubt(f"the API gives at most {most:,} rows, and deployment {deployment.get('id')} has as many")
-    detail = next(visit.at(detail_path(scope)))
-    counted = detail.rows[0].get("roomCount") if detail.rows else None
-    if not isinstance(counted, int) or counted < visit.distinct:
+
+
+def _doubt_the_rest(visit: Visit, scope: Scope, most: int) -> None:
+    """Rooms that belong to no deployment leave a doubt, unless the experiment's detail counts no more than came."""
+    counted = _by_detail(visit, scope)
+    if counted is None or counted < visit.distinct:
         visit.doubt(f"the API gives at most {most:,} rows, there may be more that belong to no deployment")
     elif visit.distinct < counted:
         visit.doubt(f"the API gives at most {most:,} rows, {visit.distinct:,} of {counted:,} came by deployment")
 
 
-def _open_times(rows: Sequence[Row]) -> list[Row]:
-    return [{name: row.get(name) for name in ("start_time", "created_at", "end_time")} for row in rows]
+def _by_detail(visit: Visit, scope: Scope) -> int | None:
+    """How many rooms an experiment has by its detail, where that says anything."""
+    detail = next(visit.at(detail_path(scope)))
+    return whole_number(detail.rows[0].get("roomCount")) if detail.rows else None
 
 
 def room_variables(reader: Reader, of_rooms: Sequence[Row]) -> Items:
@@ -92,7 +125,7 @@ def room_variables(reader: Reader, of_rooms: Sequence[Row]) -> Items:
     waiting = [*reader.run.waiting_for("room_variables"), *of_rooms]
     due = [room for room in waiting
            if (reader.run.full or any(_seen(name).get(room["id"]) != digest(room) for name in table.loaded))
-           and not reader.round.is_done(task, room["id"], digest(room))]
+           and not reader.round.is_done(task, room["id"], _state_of(reader, room))]
     for name in table.loaded:
         _missing(name).update({room["id"]: room["experiment_id"] for room in due})
     for number, room in enumerate(due):
@@ -110,17 +143,26 @@ def room_variables(reader: Reader, of_rooms: Sequence[Row]) -> Items:
                 visit.count(len(page.rows))
                 yield {"scope": scope, "writes": page.rows, "metadata": page.metadata}
                 if not page.warnings:
-                    reader.round.note_done(task, room_id, digest(room))
+                    reader.round.note_done(task, room_id, _state_of(reader, room))
                     _note_read(reader, room, table.still_loaded)
         if reader.run.stopped:
             reader.run.wait("room_variables", [room])
+
+
+def _state_of(reader: Reader, room: Row) -> str:
+    """A room as it is, and whether more may still be written to its variables."""
+    return f"{digest(room)}{'' if _is_settled(reader, room) else ' open'}"
+
+
+def _is_settled(reader: Reader, room: Row) -> bool:
+    return reader.freshness.open_until(room) < reader.run.now()
 
 
 def _note_read(reader: Reader, room: Row, names: Sequence[str]) -> None:
     """Takes note that the variables of a room were read for these tables; of an open room they may still change."""
     for name in names:
         _missing(name).pop(room["id"], None)
-        if reader.freshness.open_until(room) < reader.run.now():
+        if _is_settled(reader, room):
             _seen(name)[room["id"]] = digest(room)
 
 

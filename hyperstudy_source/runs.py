@@ -53,6 +53,8 @@ class Reads:
     """Whether one of them went on where an earlier run had stopped, and so does not know what came since."""
     by_offset: bool = False
     """Whether times do not lead to all rows."""
+    straddles: bool = False
+    """Whether rows of one id came in different answers, as they do when pages shift."""
     twins: Counter[str] | None = None
     """The keys of the rows that came so far, which may be too many for dlt's state."""
     rooms: set[str] = field(default_factory=set)
@@ -106,6 +108,7 @@ class Run:
 
     def forget(self) -> None:
         """Begins anew."""
+        self.began = self.now()
         self.notices: list[str] = []
         """Why the data may be incomplete, beside what the ledger says."""
         self.remarks: list[str] = []

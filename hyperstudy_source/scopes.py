@@ -213,9 +213,12 @@ class Scopes:
 
     def may_have_more_rooms(self, experiment_id: str) -> bool:
         """Whether the API left a doubt about the rooms that it gave, or the list of experiments counts more."""
-        counted = self.summaries.get(experiment_id, {}).get("roomCount")
         rooms = self.rooms_of(experiment_id)
-        return experiment_id in self._doubtful or (isinstance(counted, int) and counted > len(rooms))
+        return experiment_id in self._doubtful or (self.counted_rooms(experiment_id) or 0) > len(rooms)
+
+    def counted_rooms(self, experiment_id: str) -> int | None:
+        """How many rooms an experiment has by the list of experiments; None where that does not say it."""
+        return whole_number(self.summaries.get(experiment_id, {}).get("roomCount"))
 
     def _found_rooms(self, experiment_id: str) -> Set[str]:
         path, found, total = f"/data/rooms/experiment/{quote(experiment_id, safe='')}", set[str](), 0
@@ -230,6 +233,12 @@ class Scopes:
         if total > len(found):
             self._doubtful.add(experiment_id)
         return found
+
+
+def whole_number(value: object) -> int | None:
+    """A count of the API, which may come as 3, 3.0 or "3"; None where it is none."""
+    text = str(value).removesuffix(".0")
+    return int(text) if text.isdecimal() else None
 
 
 def listed_ids(option: str, value: str | Sequence[str] | None) -> tuple[str, ...]:

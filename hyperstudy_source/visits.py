@@ -89,6 +89,8 @@ class Visit:
         """Why, where it is not complete."""
         self.again = False
         """Whether another read of the scope may bring what is missing."""
+        self.straddles = False
+        """Whether rows of one id came in different answers, as they do when pages shift."""
         self.listed = table.freshness.mark(scope) if scope else None
         """What the list said of the experiment when the read began, as a digest."""
         self._doubts: list[str] = []
@@ -96,6 +98,8 @@ class Visit:
         self._expected: int | None = None
         self._totals: list[int] = []
         self._keys: set[int] = set()
+        self._repeats: Counter[str] = Counter()
+        """By id: how often more than once it came in one answer, where no shifting of pages can be the cause."""
         self._twins: Counter[str] = Counter()
         self._misfits: Counter[Misfit] = Counter()
         self._room_ids = RoomIds(table.run, table.client, table.data_type, scope, table.loaded)
@@ -193,12 +197,29 @@ class Visit:
         shaped = self._placed(rows, scope or self.scope)
         data_type = self.table.data_type
         if data_type.key:
-            known = len(self._keys)
-            self._keys.update(hash(tuple(str(row.get(column)) for column in data_type.key_columns)) for row in shaped)
-            self._distinct += len(self._keys) - known
+            self._count_keys(shaped)
         else:
             self._distinct += len(shaped)
         return shaped
+
+    def _count_keys(self, shaped: Sequence[Row]) -> None:
+        """Counts rows of one answer by their keys."""
+        here: set[int] = set()
+        for row in shaped:
+            key = hash(tuple(str(row.get(column)) for column in self._told_by))
+            if key in here:
+                self._repeats[str(row.get(self._told_by[-1]))] += 1
+            elif key in self._keys:
+                self.straddles = True
+            else:
+                self._distinct += 1
+            here.add(key)
+        self._keys |= here
+
+    @property
+    def _told_by(self) -> Sequence[str]:
+        """The columns that tell rows with a key."""
+        return self.table.data_type.key_columns
 
     def _placed(self, rows: Sequence[Row], scope: Scope | None) -> list[Row]:
         """The rows with the rooms of those that do not name theirs, as far as they can be told.
@@ -234,6 +255,16 @@ class Visit:
         """Rows that came, each once."""
         return self._distinct
 
+    @property
+    def came(self) -> int:
+        """Rows that the API counts as well: those of an id that one answer has twice are two."""
+        return self._distinct + self._repeats.total()
+
+    @property
+    def totals(self) -> tuple[int, ...]:
+        """The API's counts, answer by answer."""
+        return tuple(self._totals)
+
     def count(self, rows: int) -> None:
         """Counts rows that another table shapes."""
         self._distinct += rows
@@ -244,15 +275,15 @@ class Visit:
             self._doubts.append(reason)
         self.again = self.again or again
 
-    def check_total(self) -> None:
-        """Compares what came with the API's count, for a read of everything in a scope."""
-        if self._totals:
-            self._expected = self._totals[-1]
-            missing = self._expected - self._distinct - self._left_out
-            if len(set(self._totals)) > 1:
+    def check_total(self, totals: Sequence[int] | None = None) -> None:
+        """Compares what came with the API's counts, these or all, for a read of everything in a scope."""
+        totals = self.totals if totals is None else totals
+        if totals:
+            self._expected, came = totals[-1], self.came + self._left_out
+            if len(set(totals)) > 1:
                 self.doubt("rows came or went while it was read", again=True)
-            elif missing > 0:
-                self.doubt(f"{self._distinct + self._left_out:,} of {self._expected:,} rows came", again=True)
+            elif came < self._expected:
+                self.doubt(f"{came:,} of {self._expected:,} rows came", again=True)
 
     def close(self, status: Status, reason: str | None = None) -> None:
         """Ends the visit: writes its row in the ledger, and notes a complete read."""
@@ -262,6 +293,7 @@ class Visit:
         self._room_ids.remark()
         if status != "quiet":
             self.run.reads[self.table.name, self.scope or EVERYWHERE].misfits = self._misfits
+        self._remark_repeats()
         if self.scope and status == "complete" and not self._room_ids.passing:
             self._note_read(self.scope)
         self.reason = None if status in SETTLED else reason or "; ".join(self._doubts) or None
@@ -270,6 +302,15 @@ class Visit:
                 self.run.record(self._ledger_row(name, "stopped", CLOSED))
             else:
                 self.run.record(self._ledger_row(name, status, self.reason))
+
+    def _remark_repeats(self) -> None:
+        """Says in the run's report which ids came twice; not one that may name a person, as those within a room do."""
+        if repeats := self._repeats.total():
+            what = f"{self.table.name} of {self.scope}" if self.scope else self.table.name
+            in_room = any("roomId" in part for part in self.table.data_type.key)
+            such = "" if in_room else f", such as {next(iter(self._repeats))}"
+            self.run.remark(f"{what}: {repeats:,} row{'s' if repeats > 1 else ''} came with the id of another{such}; "
+                            "the table has one of each.")
 
     def _note_read(self, scope: Scope) -> None:
         for name in self.table.still_loaded:

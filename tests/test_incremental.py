@@ -315,7 +315,8 @@ def test_details_are_asked_for_only_where_something_changed(serve: Serve, pipeli
         since = len(api.requests)
         run(pipeline, api, *names)
         seen = [each.path for each in api.requests[since:]]
-    assert [path for path in seen if path.startswith(paths)] == ["/data/variables/room/room_3"]
+    assert [path for path in seen if path.startswith(paths)] == [
+        "/deployments/dep_2/sessions", "/data/variables/room/room_3"]
     loaded = Loaded(pipeline)
     assert loaded.column("experiments", "name") == ["Renamed", "exp_1"]
     assert loaded.column("sessions", "id") == ["room_1", "room_2", "room_3"]
