@@ -10,13 +10,13 @@ from hyperstudy_source.cursors import Cursors
 from hyperstudy_source.data_types import DataType
 from hyperstudy_source.errors import ApiError, KeyRejected, QuotaReached
 from hyperstudy_source.fields import Row, column_name
+from hyperstudy_source.filling import Table
 from hyperstudy_source.membership import UNNAMED, moment_of
 from hyperstudy_source.places import Place
 from hyperstudy_source.room_ids import RoomIds
 from hyperstudy_source.room_lists import Unlisted
 from hyperstudy_source.scopes import Scope, Scopes
 from hyperstudy_source.values import digest
-from hyperstudy_source.visits import Table
 from hyperstudy_source.window_visits import WindowVisit
 
 MOST_ROOMS = 50

@@ -13,10 +13,10 @@ from datetime import datetime
 from hyperstudy_source.cursors import FAR_FUTURE, Cursors
 from hyperstudy_source.errors import HyperStudyError
 from hyperstudy_source.fields import Row
+from hyperstudy_source.filling import Table
 from hyperstudy_source.paging import Moved
 from hyperstudy_source.scopes import Scope
 from hyperstudy_source.values import digest
-from hyperstudy_source.visits import Table
 from hyperstudy_source.window_visits import WindowVisit
 
 Stay = tuple[str, str]

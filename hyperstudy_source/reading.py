@@ -17,6 +17,7 @@ from hyperstudy_source.cursors import Cursors, Positions, Window, earlier, is_bo
 from hyperstudy_source.data_types import DATA_TYPES, DataType
 from hyperstudy_source.errors import QuotaReached
 from hyperstudy_source.fields import Row
+from hyperstudy_source.filling import Table
 from hyperstudy_source.freshness import Freshness
 from hyperstudy_source.narrowing import InTheirRooms, RoomByRoom, can_be_narrowed
 from hyperstudy_source.participants import ParticipantsVisit
@@ -27,7 +28,7 @@ from hyperstudy_source.runs import Reads, Run
 from hyperstudy_source.scopes import EVERYWHERE, READS, Scope, Scopes
 from hyperstudy_source.sharing import Items
 from hyperstudy_source.tables import TableRows
-from hyperstudy_source.visits import Table, Visit
+from hyperstudy_source.visits import Visit
 from hyperstudy_source.window_visits import WindowVisit
 
 TURNS_TO_BEGIN = 3

@@ -21,6 +21,7 @@ from hyperstudy_source.data_types import RECORDING_FILES, DataType
 from hyperstudy_source.fetching import Fetcher
 from hyperstudy_source.fields import Row
 from hyperstudy_source.file_names import FileNames, folder_name, name_mark
+from hyperstudy_source.filling import Table
 from hyperstudy_source.manifest import File, FileStatus, FileTally, Job, manifest_row
 from hyperstudy_source.metadata_file import METADATA_FILE, update_metadata
 from hyperstudy_source.reading import Reader, selected, task_of
@@ -30,7 +31,7 @@ from hyperstudy_source.runs import Run
 from hyperstudy_source.scopes import Scope
 from hyperstudy_source.sharing import Items
 from hyperstudy_source.targets import NotWritten, Target
-from hyperstudy_source.visits import CLOSED, GOES_ON, Table, Visit
+from hyperstudy_source.visits import CLOSED, GOES_ON, Visit
 
 DOWNLOAD_THREADS = 8
 """Files that are fetched at once where nothing else is set."""

@@ -15,11 +15,12 @@ from hyperstudy_source.completeness import LedgerRow, Status
 from hyperstudy_source.cursors import Cursors
 from hyperstudy_source.envelope import Page
 from hyperstudy_source.fields import Row
+from hyperstudy_source.filling import Table
 from hyperstudy_source.paging import Moved, Params, Stretch, Unordered, Walk
 from hyperstudy_source.places import Place
 from hyperstudy_source.rounds import LONGEST_ROUND
 from hyperstudy_source.scopes import Scope
-from hyperstudy_source.visits import GOES_ON, Table, Visit
+from hyperstudy_source.visits import GOES_ON, Visit
 
 NOTHING_IS_LATER = "9999-01-01T00:00:00.000Z"
 """A `startTime` for which there are no rows."""
