@@ -15,6 +15,7 @@ from typing import Any
 import dlt
 
 from hyperstudy_source.cursors import FAR_FUTURE
+from hyperstudy_source.data_types import DATA_TYPES
 from hyperstudy_source.fields import Row
 from hyperstudy_source.runs import Run
 from hyperstudy_source.scopes import Scope, Scopes
@@ -32,8 +33,6 @@ TICK = timedelta(microseconds=1)
 """What was read at the very time at which a room was found may have been read before it."""
 MOST_FINDS = 20
 """Times at which rooms were found that are told apart; of more, the two oldest count as one."""
-READ_WITH_ROOMS = frozenset({"rooms", "variable_writes", "variable_timeline"})
-"""The tables that find the rooms: no room is found behind them."""
 TELLING_FIELDS = ("updatedAt", "roomCount", "participantCount")
 """The fields of the list of experiments that tell together whether something has happened."""
 
@@ -121,8 +120,8 @@ class Freshness:
         return datetime.fromisoformat(min(starts)) if starts else None
 
     def has_finds(self, names: Iterable[str], scope: Scope) -> bool:
-        """Whether a room was found since these data types were read."""
-        reads = [_read(name).get(scope.cursor_key) for name in names if name not in READ_WITH_ROOMS]
+        """Whether a room was found since those of these data types were read that are read by time."""
+        reads = [_read(name).get(scope.cursor_key) for name in names if name in DATA_TYPES and DATA_TYPES[name].cursor]
         found = max((at for _, at in _of_rooms("finds", scope)), default="")
         return any(read and read[0] < found for read in reads)
 

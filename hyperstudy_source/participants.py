@@ -43,12 +43,17 @@ class ParticipantsVisit(WindowVisit):
                 self._counted(stretch, self._walk)
         except (HyperStudyError, Moved) as stop:
             if self._waiting:
-                yield self._told_apart()
+                yield from self._pages_of_rows()
                 if not isinstance(stop, Moved):
                     self._keep_place()
             raise
-        yield self._told_apart()
+        yield from self._pages_of_rows()
         self._end()
+
+    def _pages_of_rows(self) -> Iterator[list[Row]]:
+        rows, size = self._told_apart(), self.table.page_size
+        for first in range(0, len(rows), size):
+            yield rows[first:first + size]
 
     def _count_keys(self, shaped: Sequence[Row]) -> None:
         """Counts the rows of one answer, and holds them. Raises `Moved` where the other row may be handed on by now."""
