@@ -43,6 +43,11 @@ class KnownRooms:
                     self._has_any[table, experiment_id] = False
         return found
 
+    def are_there(self, tables: Sequence[str], experiment_id: str) -> bool:
+        """Whether these tables have a row of an experiment whose room is known."""
+        self.of(tables, "room_id", experiment_id, [""])
+        return any(self._has_any.get((table, experiment_id)) for table in tables)
+
     def _has_rooms(self, client: SqlClientBase[object], table: str, experiment_id: str) -> bool:
         known = self._has_any.get((table, experiment_id))
         if known is None:

@@ -107,8 +107,11 @@ class InTheirRooms(WindowVisit):
     def _with_rooms(self, shaped: list[Row], room_ids: RoomIds) -> list[Row]:
         by_time, untold = room_ids.taken()
         nobodys = [row for row in untold if not row.get("participant_id")]
+        if nobodys and room_ids.why_left_out():
+            nobodys = []
         room_ids.count += len(nobodys)
-        untold = [row for row in untold if row.get("participant_id")]
+        loaded = {id(row) for row in nobodys}
+        untold = [row for row in untold if id(row) not in loaded]
         self._by_time += by_time
         self._untold += untold
         held = {id(row) for row in (*by_time, *untold)}
@@ -122,7 +125,7 @@ class InTheirRooms(WindowVisit):
         sure = [row for row in by_time if row.get("participant_id") not in people]
         self.count(len(sure))
         yield sure
-        passing = self._room_ids.passing
+        passing = self._room_ids.why_left_out() if untold else None
         try:
             if untold and not passing:
                 by_time = [row for row in by_time if row.get("participant_id") in people]

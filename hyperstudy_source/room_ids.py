@@ -43,6 +43,13 @@ class RoomIds:
         data_type = self._data_type
         return "roomId" in data_type.identity or any("roomId" in part for part in data_type.key)
 
+    def why_left_out(self) -> str | None:
+        """Why rows whose key needs their room are not loaded without it: they may come, or came, under another key."""
+        known = self._run.extract.known_rooms
+        if not self.in_key or self.passing or not self._lacking:
+            return self.passing if self.in_key else None
+        return self._lacking if known.are_there(self._tables, self._scope.experiment_id) else None
+
     def tell(self, row: Row) -> str | None:
         """The room of a row of the table, if it is the only one possible."""
         if not self._apply:

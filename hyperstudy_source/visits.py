@@ -189,8 +189,8 @@ class Visit:
     def _with_rooms(self, shaped: list[Row], room_ids: RoomIds) -> list[Row]:
         """The rows without those that can only be loaded once their room is known."""
         _, untold = room_ids.taken()
-        if untold and room_ids.in_key and room_ids.passing:
-            self.doubt(f"rows do not say their room, and {room_ids.passing.rstrip('.')}; they are left out")
+        if untold and (reason := room_ids.why_left_out()):
+            self.doubt(f"rows do not say their room, and {reason.rstrip('.')}; they are left out")
             left_out = {id(row) for row in untold}
             self._left_out += len(untold)
             return [row for row in shaped if id(row) not in left_out]
