@@ -24,8 +24,6 @@ DEEPEST_JSON = 100
 EPOCHS = ((10**8, 1), (10**11, 10**3), (10**14, 10**6), (10**17, 10**9))
 """What a number in a field of times counts since 1970, as often as so many in a second: the one in which it lies
 between 1973, at the number given, and 2286, at a hundred times that. No two of these overlap."""
-NO_TIME = datetime(1, 1, 1, tzinfo=timezone.utc)
-"""What Go writes for a time that is not set."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
@@ -160,7 +158,7 @@ def _timestamp(value: Any) -> tuple[Any, bool]:
     day, clock, fraction, zone = match.groups()
     exact = clock is not None and not (fraction or "")[6:].strip("0")
     moment = _moment(day, clock or "00:00", (fraction or "0")[:6], zone)
-    return (None, False) if moment in (None, NO_TIME) else (moment, exact)
+    return moment, exact and moment is not None
 
 
 def _moment(day: str, clock: str, fraction: str, zone: str | None) -> datetime | None:
