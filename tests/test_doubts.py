@@ -158,6 +158,7 @@ def test_more_that_never_comes_makes_the_run_incomplete(pipeline: dlt.Pipeline) 
     responses.get(f"{BASE}/data/sync/experiment/exp_1",
                   json={"status": "success", "data": None, "metadata": {"pagination": {"hasMore": True}}})
     responses.get(f"{BASE}/data/rooms/experiment/exp_1", json={"status": "success", "data": []})
+    responses.get(f"{BASE}/experiments", json={"status": "success", "data": [{"id": "exp_1"}]})
     report = load(pipeline, ["sync"], api_key="hst_test_a", base_url=BASE, experiment_ids=["exp_1"])
     assert report.exit_status == 3
     assert report.notices == ("sync of experiment exp_1: the API says that there is more, and gives none.",)
