@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+import subprocess
+import sys
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
-from dlt.common.configuration.container import Container
-from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
 from hyperstudy_source import SettingError, hyperstudy_source
 from hyperstudy_source.runs import Run, current_run
@@ -51,20 +51,25 @@ def test_the_environment_takes_ids_as_text_and_as_json(given: str, monkeypatch: 
     assert scopes()[0] == ("exp_1", "exp_2")
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Iterator[Path]:
-    """`.dlt/config.toml` of the folder that a test runs in."""
+TOLD = """
+from hyperstudy_source import hyperstudy_source
+from hyperstudy_source.runs import Run, current_run
+with current_run(Run()) as run:
+    hyperstudy_source(api_key="hst_test_a")
+print(",".join(run.scopes.experiment_ids))
+"""
+
+
+@pytest.mark.parametrize(("given", "day"), [
+    ("exp_1,exp_2", "2024-06-15"), (["exp_1", "exp_2"], '"2024-06-15"'), (["exp_1,exp_2"], "2024-06-15T00:00:00Z"),
+], ids=repr)
+def test_config_toml_takes_ids_as_text_and_as_a_list(given: Any, day: str, tmp_path: Path) -> None:
     (tmp_path / ".dlt").mkdir()
-    yield tmp_path / ".dlt" / "config.toml"
-    Container()[PluggableRunContext] = PluggableRunContext()
-
-
-@pytest.mark.parametrize("given", ["exp_1,exp_2", ["exp_1", "exp_2"], ["exp_1,exp_2"]], ids=repr)
-@pytest.mark.parametrize("day", ["2024-06-15", '"2024-06-15"', "2024-06-15T00:00:00Z"])
-def test_config_toml_takes_ids_as_text_and_as_a_list(given: Any, day: str, settings: Path) -> None:
-    settings.write_text(f"[sources.hyperstudy]\nexperiment_ids = {json.dumps(given)}\nstart_time = {day}\n")
-    Container()[PluggableRunContext].reload(str(settings.parents[1]))
-    assert scopes()[0] == ("exp_1", "exp_2")
+    (tmp_path / ".dlt" / "config.toml").write_text(
+        f"[sources.hyperstudy]\nexperiment_ids = {json.dumps(given)}\nstart_time = {day}\n")
+    told = subprocess.run([sys.executable, "-c", TOLD], cwd=tmp_path, capture_output=True, text=True, check=False,
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    assert told.stdout == "exp_1,exp_2\n", told.stderr
 
 
 @pytest.mark.parametrize("given", ["", "exp_1,", ",", "[]", '["exp_1", ""]', "exp_1,..", ["exp_1,"]], ids=repr)
