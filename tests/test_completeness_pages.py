@@ -109,8 +109,8 @@ def two_runs(folder: Path, behaviour: Behaviour, twins: bool) -> dict[str, TwoRu
 
 WAYS: list[tuple[Bound, Total, bool]] = [
     ("inclusive", "filtered", True), ("exclusive", "filtered", False), ("ignored", "filtered", True),
-    ("rejected", "filtered", False), ("inclusive", "unfiltered", False), ("ignored", "moving", False),
-    ("inclusive", "too_large", True), ("ignored", "too_small", False),
+    ("inclusive", "unfiltered", False), ("ignored", "moving", False), ("inclusive", "too_large", True),
+    ("rejected", "too_small", False),
 ]
 
 

@@ -35,7 +35,7 @@ with current_run(Run(slice_requests=16)):
 sys.exit(report.exit_status)
 """
 KILLS = 7
-"""For each database; with two seeds, fourteen."""
+"""For each database."""
 Contents = dict[str, list[str]]
 
 
@@ -77,7 +77,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Content
                rows_asked_for(api))
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_tables(
     seed: int, unbroken: tuple[Contents, float, float, int, int], tmp_path: Path, capsys: pytest.CaptureFixture[Any]
 ) -> None:

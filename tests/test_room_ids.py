@@ -73,7 +73,7 @@ def test_a_message_says_who_sent_it(told: Any) -> None:
 
 @pytest.mark.parametrize("first", [{"room_ids": ["room_3"]}, {"participants": ["eve@room_3"]}, {}], ids=[
     "a room", "a participant", "without lists"])
-@pytest.mark.parametrize("rows_with_ids", [False, None], ids=["nameless", "documented"])
+@pytest.mark.parametrize("rows_with_ids", [False], ids=["nameless"])
 def test_what_is_known_of_a_room_outlives_a_full_run_and_doubles_no_row(
     first: dict[str, Any], rows_with_ids: bool | None, serve: Serve, pipeline: dlt.Pipeline, tmp_path: Path
 ) -> None:
