@@ -2,13 +2,12 @@
 
 The next calm run brings it.
 
-`WORLDS=500 pytest -n 0 -s tests/test_worlds.py` tries as many worlds; `WORLDS_SEED` repeats those of a seed.
+`WORLDS=500 pytest -n 0 -s tests/test_worlds.py` tries as many worlds; `WORLDS_SEED` chooses others.
 """
 
 from __future__ import annotations
 
 import os
-import random
 import sys
 import tempfile
 from pathlib import Path
@@ -21,7 +20,7 @@ from worlds import PLANS, Plan, World
 from hyperstudy_source.standin import StandIn
 
 EXAMPLES = int(os.environ.get("WORLDS", "20"))
-SEED = int(os.environ.get("WORLDS_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
+SEED = int(os.environ.get("WORLDS_SEED", "101"))
 
 
 @seed(SEED)
