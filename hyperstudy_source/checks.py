@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,11 +14,12 @@ from dlt.common.destination.client import JobClientBase
 from dlt.common.exceptions import DltException
 from dlt.destinations.job_client_impl import SqlJobClientBase
 
-from hyperstudy_source.chosen import choose
+from hyperstudy_source.chosen import choose, shown_name
 from hyperstudy_source.client import Client
 from hyperstudy_source.data_types import DATA_TYPES, DataType
-from hyperstudy_source.errors import ApiError, Forbidden, HyperStudyError, KeyRejected, NotFound
+from hyperstudy_source.errors import ApiError, Forbidden, HyperStudyError, KeyRejected, NotFound, SettingError
 from hyperstudy_source.failures import explained_failure
+from hyperstudy_source.fields import Row
 from hyperstudy_source.runs import Run, current_run, this_run
 from hyperstudy_source.source import hyperstudy_source
 from hyperstudy_source.tables import MERGE_STRATEGY
@@ -70,20 +71,20 @@ def _api(run: Run) -> Iterator[Finding]:
     if client is None or scopes is None:
         raise TypeError("The run has no source.")
     try:
-        choose(scopes)
+        choose(scopes, lambda _: False)
         found = scopes.experiments()
     except KeyRejected as failure:
         yield Finding(f"The API does not accept the key: {failure}", holds=False)
+        return
+    except SettingError as failure:
+        yield Finding(str(failure), holds=False)
+        yield from _experiments(list(scopes.summaries), scopes.summaries)
         return
     except HyperStudyError as failure:
         yield Finding(f"The API cannot be read: {failure}", holds=False)
         return
     yield Finding(f"The API answers at {client.address} and accepts the key", holds=True)
-    for experiment_id in found[:MOST_LISTED]:
-        name = scopes.summaries.get(experiment_id, {}).get("name")
-        yield Finding(f"experiment {experiment_id}{f': {name}' if name else ''}", holds=True)
-    if len(found) > MOST_LISTED:
-        yield Finding(f"and {len(found) - MOST_LISTED} more experiments", holds=True)
+    yield from _experiments(found, scopes.summaries)
     exportable = [each for each in found[:MOST_EXPERIMENTS] if _can_export(client, each)]
     among = f" of the first {MOST_EXPERIMENTS}" if len(found) > MOST_EXPERIMENTS else ""
     yield Finding(
@@ -92,6 +93,14 @@ def _api(run: Run) -> Iterator[Finding]:
         holds=bool(exportable))
     if exportable:
         yield from _permissions(client, exportable[0])
+
+
+def _experiments(ids: Sequence[str], listed: Mapping[str, Row]) -> Iterator[Finding]:
+    for experiment_id in ids[:MOST_LISTED]:
+        name = shown_name(listed.get(experiment_id, {}))
+        yield Finding(f"experiment {experiment_id}{f': {name}' if name else ''}", holds=True)
+    if len(ids) > MOST_LISTED:
+        yield Finding(f"and {len(ids) - MOST_LISTED} more experiments", holds=True)
 
 
 def _can_export(client: Client, experiment_id: str) -> bool:

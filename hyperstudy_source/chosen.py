@@ -1,102 +1,134 @@
 """The experiments that were asked for, by id or by name: each is looked up before anything is read.
 
 One that was never real leaves no trace. The list of experiments tells; what it does not show is asked for by itself,
-unless its id or name is so near to a listed one that it is a slip.
+since a list may be short, late or forbidden, unless it is whole and shows one so near that this is a slip.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import quote
 
 import dlt
-from dlt.common.configuration.exceptions import ContextDefaultCannotBeCreated
-from dlt.common.exceptions import PipelineStateNotAvailable
 
-from hyperstudy_source.errors import ApiError, KeyRejected, NotFound, QuotaReached, SettingError
+from hyperstudy_source.chosen_rooms import require_rooms
+from hyperstudy_source.data_types import DATA_TYPES
+from hyperstudy_source.errors import ApiError, KeyRejected, NotFound, RequestRejected, SettingError
 from hyperstudy_source.fields import Row
-from hyperstudy_source.scopes import Scopes
+from hyperstudy_source.scopes import Scope, Scopes
 
 MOST_NEAR = 3
 """Experiments that are named where one was not found."""
 LIKE, SLIP = 0.6, 0.8
 """How near an id or name is to another one (0 to 1) that may be meant, and to one that must be."""
-READ_MARKS = ("cursors", "read", "seen")
-"""Under these names the state of a resource tells what was read, by experiment."""
+LONGEST_NAME = 60
+"""Characters of a name that are shown."""
+READ_MARKS = ("cursors", "read")
+"""Under these names the state of a resource tells what was read, by scope."""
 
 
-def choose(scopes: Scopes) -> None:
-    """Puts ids in place of what was asked for, at the cost of the list of experiments, once.
+def choose(scopes: Scopes, is_known: Callable[[Scope], bool]) -> None:
+    """Makes sure, once, that what was asked for is there, and puts ids in place of names.
 
-    What does not exist is a doubt of the run, since the others are read. Raises `SettingError` where none exists, and
-    where a name is that of several experiments.
+    `is_known` says whether a scope was loaded before: it may be gone by now, but is no slip. An experiment that does
+    not exist is a doubt of the run, since the others are read. Raises `SettingError` where none exists, for a name
+    that several have, and for a room or participant that does not exist.
     """
     with scopes.lock:
-        if not scopes.experiment_ids or scopes.is_chosen:
+        if not scopes.named or scopes.is_chosen:
             return
+        listed = _listed(scopes) if scopes.experiment_ids else {}
+        found = {given: _id_of(given, listed, scopes, is_known) for given in scopes.experiment_ids}
+        absent = [_absence(given, listed) for given, experiment_id in found.items() if experiment_id is None]
+        if absent and len(absent) == len(found):
+            raise SettingError(" ".join(absent))
+        scopes.set_chosen([experiment_id for experiment_id in found.values() if experiment_id is not None])
+        scopes.doubts += absent
         try:
-            listed: Mapping[str, Row] = {str(row["id"]): row for row in scopes.listed}
-        except (KeyRejected, QuotaReached):
+            require_rooms(scopes, is_known)
+        except BaseException:
+            scopes.forget()
             raise
-        except ApiError:
-            scopes.set_chosen(scopes.experiment_ids)
-            return
-        ids, unknown = [], []
-        for given in scopes.experiment_ids:
-            found = given if given in listed else _named(given, listed)
-            if found or _exists(scopes, given, listed):
-                ids.append(found or given)
-            else:
-                unknown.append(_absence(given, listed))
-        if not ids:
-            raise SettingError(" ".join(unknown))
-        scopes.set_chosen(ids)
-        scopes.doubts += unknown
+
+
+def was_read(scope: Scope) -> bool:
+    """Whether an earlier run has read a scope, by the state of the source that dlt extracts now.
+
+    Only what is asked for by the id of the scope tells: an id of something else has no rows of an experiment.
+    """
+    kind = "participant" if scope.participant_id else "room" if scope.room_id else "experiment"
+    telling = {name for name, data_type in DATA_TYPES.items() if kind in data_type.scopes}
+    telling |= {"experiments"} if kind == "experiment" else set()
+    resources = dlt.current.source_state().get("resources", {})
+    return any(scope.cursor_key in known.get(mark, ())
+               for name, known in resources.items() if name in telling for mark in READ_MARKS)
+
+
+def shown_name(row: Row) -> str:
+    """The name of an experiment in one line; empty where it has none."""
+    name = " ".join(_name(row).split())
+    return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME - 1]}…"
+
+
+def _listed(scopes: Scopes) -> Mapping[str, Row]:
+    """By id, the experiments of the list; none where it cannot be read. What it lacks is no matter of this run."""
+    try:
+        return {str(row["id"]): row for row in scopes.listed}
+    except KeyRejected:
+        raise
+    except ApiError:
+        return {}
+    finally:
+        scopes.doubts.clear()
+
+
+def _id_of(given: str, listed: Mapping[str, Row], scopes: Scopes, is_known: Callable[[Scope], bool]) -> str | None:
+    found = given if given in listed else _named(given, listed)
+    if found or is_known(Scope(given)):
+        return found or given
+    is_slip = scopes.is_whole and bool(_near(given, listed, SLIP))
+    return given if not is_slip and _has_detail(scopes, given) else None
 
 
 def _named(given: str, listed: Mapping[str, Row]) -> str | None:
     """The id of the experiment of a name, which may be written in other capitals if no other differs by these only."""
-    exact = [each for each, row in listed.items() if row.get("name") == given]
-    found = exact or [each for each, row in listed.items() if str(row.get("name")).casefold() == given.casefold()]
+    names = {each: _name(row) for each, row in listed.items()}
+    exact = [each for each, name in names.items() if name == given]
+    found = exact or [each for each, name in names.items() if name.casefold() == given.casefold()]
     if len(found) > 1:
         raise SettingError(f"{len(found)} experiments are called {given!r}: {', '.join(found)}. Give the id of one.")
     return found[0] if found else None
 
 
-def _exists(scopes: Scopes, given: str, listed: Mapping[str, Row]) -> bool:
-    """Whether an id that the list does not show is real all the same: it was read before, or its detail is there."""
-    if _was_read(given):
-        return True
-    if scopes.is_whole and _near(given, listed, SLIP):
-        return False
+def _has_detail(scopes: Scopes, experiment_id: str) -> bool:
+    """Whether the API shows an experiment by itself. One that it does not let be seen may be there."""
     try:
-        return bool(scopes.client.get(f"/experiments/{quote(given, safe='')}").rows)
-    except NotFound:
+        return bool(scopes.client.get(f"/experiments/{quote(experiment_id, safe='')}").rows)
+    except (NotFound, RequestRejected):
         return False
-    except (KeyRejected, QuotaReached):
+    except KeyRejected:
         raise
     except ApiError:
         return True
 
 
-def _was_read(experiment_id: str) -> bool:
-    try:
-        resources = dlt.current.source_state().get("resources", {})
-    except (PipelineStateNotAvailable, ContextDefaultCannotBeCreated):
-        return False
-    return any(experiment_id in known.get(mark, {}) for known in resources.values() for mark in READ_MARKS)
-
-
 def _near(given: str, listed: Mapping[str, Row], least: float = LIKE) -> Sequence[str]:
     """Ids of the experiments whose id or name is like what was given, the likest first."""
-    told = {name.casefold(): each for each, row in listed.items() for name in (each, str(row.get("name") or each))}
+    told: dict[str, list[str]] = {}
+    for each, row in listed.items():
+        for text in {each.casefold(), _name(row).casefold()}:
+            told.setdefault(text, []).append(each)
     near = difflib.get_close_matches(given.casefold(), told, n=2 * MOST_NEAR, cutoff=least)
-    return list(dict.fromkeys(told[name] for name in near))[:MOST_NEAR]
+    return list(dict.fromkeys(each for text in near for each in told[text]))[:MOST_NEAR]
 
 
 def _absence(given: str, listed: Mapping[str, Row]) -> str:
-    near = [f"{each} ({listed[each].get('name')})" for each in _near(given, listed)]
-    meant = f"Did you mean {' or '.join(near)}?" if near else "`dlt pipeline NAME check` lists those that it can see."
-    return (f"There is no experiment {given} that the key can see. {meant} Data of another organisation needs "
-            "organization_id.")
+    near = [f"{each} ({shown_name(listed[each])})" for each in _near(given, listed)]
+    like = f", but {' or '.join(near)}" if near else ""
+    return (f"There is no experiment {given!r} that the key can see{like}: `dlt pipeline hyperstudy check` lists those "
+            "that it can, and data of another organisation needs organization_id.")
+
+
+def _name(row: Row) -> str:
+    return str(row.get("name") or "").strip()

@@ -34,7 +34,8 @@ class RunCommand(Command):
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """Declares what to load and how."""
-        parser.add_argument("--experiment", action="append", metavar="ID", help="only this experiment; repeatable")
+        parser.add_argument(
+            "--experiment", action="append", metavar="ID", help="only this experiment, by its id or name; repeatable")
         parser.add_argument("--room", action="append", metavar="ID", help="only this room; repeatable")
         parser.add_argument(
             "--participant", action="append", metavar="ID@ROOM", help="only this participant in a room; repeatable")
@@ -81,7 +82,8 @@ class CheckCommand(Command):
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """Declares what the check is for."""
-        parser.add_argument("--experiment", action="append", metavar="ID", help="only this experiment; repeatable")
+        parser.add_argument(
+            "--experiment", action="append", metavar="ID", help="only this experiment, by its id or name; repeatable")
         parser.add_argument("--recordings", metavar="BUCKET_URL", help="check that the recordings' files can go there")
 
     def opened(self, args: argparse.Namespace, stack: ExitStack) -> dlt.Pipeline:
@@ -113,7 +115,8 @@ class VerifyCommand(Command):
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """Declares what to compare."""
-        parser.add_argument("--experiment", action="append", metavar="ID", help="only this experiment; repeatable")
+        parser.add_argument(
+            "--experiment", action="append", metavar="ID", help="only this experiment, by its id or name; repeatable")
         parser.add_argument("--data-type", action="append", metavar="NAME", help="only this data type; repeatable")
         parser.add_argument("--repair", action="store_true", help="read what lacks rows again from its beginning")
 

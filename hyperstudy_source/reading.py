@@ -10,7 +10,7 @@ from datetime import datetime
 
 import dlt
 
-from hyperstudy_source.chosen import choose
+from hyperstudy_source.chosen import choose, was_read
 from hyperstudy_source.client import Client
 from hyperstudy_source.completeness import SETTLED
 from hyperstudy_source.cursors import Cursors, Positions, Window, earlier, is_bound, window
@@ -122,7 +122,7 @@ class Reader:
     def found_scopes(self) -> list[Scope]:
         """All scopes of the run; none where it has no requests left to find them."""
         try:
-            choose(self.scopes)
+            choose(self.scopes, was_read)
             return list(self.scopes)
         except QuotaReached as stop:
             self.run.stopped, self.run.unfinished = self.run.stopped or stop, True

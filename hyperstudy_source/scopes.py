@@ -14,7 +14,6 @@ from hyperstudy_source.client import Client
 from hyperstudy_source.data_types import DATA_TYPES, DataType, ScopeKind
 from hyperstudy_source.errors import ApiError, Forbidden, NotFound, SettingError
 from hyperstudy_source.fields import Row
-from hyperstudy_source.id_texts import split_ids
 from hyperstudy_source.json_objects import Repeat
 
 EXPERIMENTS_PAGE = 50
@@ -25,6 +24,7 @@ READS = 3
 """How often what changes while it is read is read before what is still missing is called missing."""
 ROOMS_PAGE = 1000
 """Rows of a page of `GET /data/rooms`: its default."""
+NO_ROOM = "Room {!r} is in no experiment that the key can read. Check the id, or name its experiment too."
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Scopes:
 
     @property
     def is_chosen(self) -> bool:
-        """Whether the experiments that were asked for have been looked up."""
+        """Whether what was asked for has been looked up."""
         return self._given is not None
 
     def set_chosen(self, experiment_ids: Sequence[str]) -> None:
@@ -193,7 +193,10 @@ class Scopes:
             return self.experiment_ids[0]
         try:
             events = self.client.get(f"/data/events/room/{quote(room_id, safe='')}", {"limit": 1})
-        except (Forbidden, NotFound):
+        except Forbidden:
+            events = None
+        except NotFound:
+            self._require_people_in(room_id)
             events = None
         named = [row["experimentId"] for row in (events.rows if events else []) if row.get("experimentId")]
         if named and (not self.experiment_ids or named[0] in self.experiment_ids):
@@ -201,8 +204,16 @@ class Scopes:
         for experiment_id in self.experiment_ids or [str(row["id"]) for row in self.listed]:
             if room_id in self.rooms_of(experiment_id):
                 return experiment_id
-        raise SettingError(
-            f"Room {room_id!r} is in no experiment that the key can read. Check the id, or name its experiment too.")
+        raise SettingError(NO_ROOM.format(room_id))
+
+    def _require_people_in(self, room_id: str) -> None:
+        """Raises `SettingError` for a room that has no people either, lest all lists of rooms are searched for it."""
+        try:
+            self.client.get(f"/data/participants/room/{quote(room_id, safe='')}", {"limit": 1})
+        except NotFound:
+            raise SettingError(NO_ROOM.format(room_id)) from None
+        except Forbidden:
+            return
 
     def rooms_of(self, experiment_id: str) -> Set[str]:
         """Ids of an experiment's rooms, asked for once; none where the key may not see them."""
@@ -239,31 +250,6 @@ def whole_number(value: object) -> int | None:
     """A count of the API, which may come as 3, 3.0 or "3"; None where it is none."""
     text = str(value).removesuffix(".0")
     return int(text) if text.isdecimal() else None
-
-
-def listed_ids(option: str, value: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Ids given as one, several, or text with commas; duplicates and space around removed. None: no choice is made.
-
-    Raises `SettingError` for an empty list and for what is no id, lest everything is read by mistake.
-    """
-    if value is None:
-        return ()
-    ids = split_ids(value) if isinstance(value, str) else [each for item in value for each in split_ids(str(item))]
-    given = tuple(dict.fromkeys(ids))
-    if not given or {"", ".", ".."} & set(given):
-        raise SettingError(f"{option} is {value!r}, which holds no id or something that is none. Leave it out to read "
-                           "all, or copy the id from the address in the dashboard.")
-    return given
-
-
-def participants_in_rooms(value: str | Sequence[str] | None) -> tuple[tuple[str, str], ...]:
-    """`participant_id@room_id` texts as pairs. Raises `SettingError` where the room is missing."""
-    pairs = [tuple(text.rsplit("@", 1)) for text in listed_ids("participants", value)]
-    for pair in pairs:
-        if len(pair) != 2 or not all(pair):
-            raise SettingError(f"participants holds {'@'.join(pair)!r}, but a participant is read within a room. "
-                               "Give it as participant_id@room_id.")
-    return tuple((pair[0], pair[1]) for pair in pairs)
 
 
 def explained(error: ApiError, data_type: DataType, scope: Scope | None) -> ApiError:

@@ -26,12 +26,13 @@ from hyperstudy_source.errors import SettingError
 from hyperstudy_source.fields import column_name
 from hyperstudy_source.file_names import SDK_PATTERN, FileNames, name_pattern
 from hyperstudy_source.freshness import MAX_OPEN_DAYS, SETTLE_HOURS, Freshness
+from hyperstudy_source.id_texts import listed_ids, participants_in_rooms
 from hyperstudy_source.reading import Reader
 from hyperstudy_source.readings import Readings
 from hyperstudy_source.recording_files import DOWNLOAD_THREADS, RecordingFiles
 from hyperstudy_source.resources import extracted, is_created, prepare, resource
 from hyperstudy_source.runs import Run, this_run
-from hyperstudy_source.scopes import Scopes, listed_ids, participants_in_rooms
+from hyperstudy_source.scopes import Scopes
 from hyperstudy_source.sharing import Items
 from hyperstudy_source.tables import declare
 from hyperstudy_source.targets import Target
@@ -65,10 +66,10 @@ def hyperstudy_source(
     """Everything that the HyperStudy V3 API serves, one resource per data type.
 
     Without ids: every experiment that the key can read; with `organization_id` also those shared with the
-    organisation. `room_ids` and `participants` ("participant_id@room_id") narrow what is read; several ids are a
-    list, or a text with commas. `start_time` and `end_time` (ISO 8601, a `datetime`, or a `date` for the start of that
-    day; both included) bound a backfill: cursors are neither read nor moved. `lookback`: s that are read again behind
-    each cursor. `page_size`: rows to ask for with one request.
+    organisation. An experiment may be given by its name. `room_ids` and `participants` ("participant_id@room_id")
+    narrow what is read; several ids are a list, or a text with commas. `start_time` and `end_time` (ISO 8601, a
+    `datetime`, or a `date` for the start of that day; both included) bound a backfill: cursors are neither read nor
+    moved. `lookback`: s that are read again behind each cursor. `page_size`: rows to ask for with one request.
 
     `bucket_url`: where the files of recordings go, a folder or any URL of fsspec; without it none is fetched.
     `filename`: how they are called, of `file_names.NAME_FIELDS` in braces. `recording_type`: only "audio" or "video".
@@ -206,6 +207,8 @@ def _followed(reader: Reader, items: Items, data_type: DataType) -> Iterator[Any
     if not run.is_sliced:
         begin_bare_run()
     prepare(run, data_type)
+    if reader.scopes.named:
+        reader.found_scopes()
     try:
         with closing(items):
             for item in items:

@@ -65,7 +65,8 @@ def verify(
         if run.client is None or run.scopes is None:
             raise TypeError("The run has no source.")
         found = {data_type.name: _rows_by_experiment(pipeline, data_type.name) for data_type in compared}
-        choose(run.scopes)
+        loaded = {experiment_id for rows in found.values() for experiment_id in rows}
+        choose(run.scopes, lambda scope: scope.experiment_id in loaded)
         for experiment_id in run.scopes.experiments():
             for data_type in compared:
                 expected, reason = _counted(run.client, data_type, Scope(experiment_id))

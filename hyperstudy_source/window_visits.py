@@ -158,11 +158,15 @@ class WindowVisit(Visit):
         """Compares what came with the API's counts.
 
         A larger one means that rows are missing, unless it counts those out of the window too.
-        The first answer counted the rows of the window, the last one those that were left of it then.
+        The first answer counted the rows of the window, the last one those that were left of it then. A count that is
+        too small cannot show that times led past rows.
         """
         place, everything = walk.place, self._window.start is None and self._window.end is None
         self._expected = place.expected
         expected, counted = place.expected or 0, place.counted or 0
+        if place.jumped and place.counted is not None and place.received > place.counted:
+            self._miss(f"{place.received:,} rows came where the API counts {place.counted:,}", walk)
+            return
         if place.delivered < expected and (everything or not self._counts_all()):
             self._miss(f"{place.delivered:,} of {expected:,} rows came", walk)
         elif place.received < counted and ((everything and not place.jumped) or not self._counts_all()):

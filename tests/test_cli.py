@@ -94,16 +94,18 @@ def test_the_summary_says_requests_seconds_place_and_what_to_type_next(
 
 
 @pytest.mark.parametrize(("options", "asked"), [
-    (["--experiment", "exp_2"], "/data/events/experiment/exp_2"),
-    (["--experiment", "exp_1", "--room", "room_exp_1"], "/data/events/room/room_exp_1"),
-    (["--experiment", "exp_1", "--participant", "user_2@room_exp_1"], "/data/events/participant/user_2"),
+    (["--experiment", "exp_2"], ["/data/events/experiment/exp_2"]),
+    (["--experiment", "exp_1", "--room", "room_exp_1"],
+     ["/data/rooms/experiment/exp_1", "/data/events/room/room_exp_1"]),
+    (["--experiment", "exp_1", "--participant", "user_2@room_exp_1"],
+     ["/data/rooms/experiment/exp_1", "/data/participants/room/room_exp_1", "/data/events/participant/user_2"]),
 ], ids=["experiment", "room", "participant"])
 def test_a_scope_option_narrows_what_is_asked_for(
-        dlt_command: Dlt, serve: Callable[..., StandIn], options: list[str], asked: str) -> None:
+        dlt_command: Dlt, serve: Callable[..., StandIn], options: list[str], asked: list[str]) -> None:
     api = serve(small_study())
     done = dlt_command("pipeline", "hyperstudy", "run", "--data-type", "events", *options, **access(api))
     assert done.returncode == 0, done.stderr
-    assert [request.path for request in api.requests] == ["/experiments", asked]
+    assert [request.path for request in api.requests] == ["/experiments", *asked]
 
 
 def test_a_backfill_asks_for_its_window(dlt_command: Dlt, serve: Callable[..., StandIn]) -> None:
@@ -191,7 +193,7 @@ def test_an_experiment_that_does_not_exist_is_exit_status_3_and_is_named(
     api = serve(small_study())
     done = dlt_command("pipeline", "hyperstudy", "run", "--experiment", "exp_9", "--experiment", "exp_2", **access(api))
     assert done.returncode == 3
-    assert "There is no experiment exp_9 that the key can see" in done.stdout
+    assert "There is no experiment 'exp_9' that the key can see" in done.stdout
     assert "Traceback" not in done.stderr
     file = tmp_path / "hyperstudy.duckdb"
     assert rows(file, "select experiment_id, count(*) from hyperstudy_data.events group by all") == [("exp_2", 3)]

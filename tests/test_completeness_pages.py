@@ -196,3 +196,19 @@ def test_ties_that_are_shuffled_with_every_request_are_whole_or_said_to_be_not(t
     assert {place for place in wanted[table] - first[table] if place in whole} == set()
     assert report.exit_status == (0 if set(said.values()) == {"complete"} else 3)
     assert second[table] == wanted[table]
+
+
+@pytest.mark.parametrize("table", ["events", "sync"])
+def test_a_row_behind_a_page_that_only_seems_to_be_in_order_is_not_passed_over(table: str, tmp_path: Path) -> None:
+    """The API does not sort, and its total is too small to tell."""
+    study = Study.empty("exp_1")
+    for number in (*range(1, PAGE + 1), 0.5, *range(PAGE + 1, ROWS)):
+        put(study, table, "exp_1", number)
+    wanted = true_marks(study, table)
+    with quiet_place(tmp_path) as folder, StandIn(study, Behaviour(sort="ignored", total="too_small")) as api:
+        pipeline = new_pipeline(folder)
+        sync(pipeline, api, table, page_size=PAGE)
+        assert marks(pipeline, table) == wanted or statuses(pipeline)[table, "exp_1"] == "incomplete"
+        api.behaviour = Behaviour()
+        sync(pipeline, api, table, page_size=PAGE)
+        assert marks(pipeline, table) == wanted
