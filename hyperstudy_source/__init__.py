@@ -16,7 +16,7 @@ from hyperstudy_source.errors import (
     SettingError,
     Unreachable,
 )
-from hyperstudy_source.loading import LoadReport, TableReport, load
+from hyperstudy_source.load import LoadReport, TableReport, load
 from hyperstudy_source.source import hyperstudy_source
 
 __all__ = [

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from hyperstudy_source.fields import (
+from hyperstudy_source.tables.fields import (
     ANY,
     CONFIGURATION,
     COUNT,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any, Optional, Union
 
 import dlt
@@ -16,27 +17,27 @@ from dlt.common import logger
 from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
-from hyperstudy_source.alignment import FILLED
-from hyperstudy_source.bare_runs import begin_bare_run
-from hyperstudy_source.budget import REQUESTS_PER_HOUR, REQUESTS_PER_MINUTE, Budget
-from hyperstudy_source.client import Client
-from hyperstudy_source.cursors import FAR_FUTURE, FAR_PAST, MARGIN
+from hyperstudy_source.api.budget import REQUESTS_PER_HOUR, REQUESTS_PER_MINUTE, Budget
+from hyperstudy_source.api.client import Client
 from hyperstudy_source.data_types import DATA_TYPES, RECORDING_FILES, SYNC_LEDGER, TABLES, DataType
+from hyperstudy_source.destination.alignment import FILLED
 from hyperstudy_source.errors import SettingError
-from hyperstudy_source.fields import column_name
-from hyperstudy_source.file_names import SDK_PATTERN, FileNames, name_pattern
-from hyperstudy_source.freshness import MAX_OPEN_DAYS, SETTLE_HOURS, Freshness
-from hyperstudy_source.id_texts import listed_ids, participants_in_rooms
-from hyperstudy_source.reading import Reader
-from hyperstudy_source.readings import Readings
-from hyperstudy_source.recording_files import DOWNLOAD_THREADS, RecordingFiles
-from hyperstudy_source.resources import extracted, is_created, prepare, resource
-from hyperstudy_source.runs import Run, this_run
-from hyperstudy_source.scopes import Scopes
-from hyperstudy_source.sharing import Items
-from hyperstudy_source.tables import declare
-from hyperstudy_source.targets import Target
-from hyperstudy_source.values import read_time
+from hyperstudy_source.recordings.files import DOWNLOAD_THREADS, RecordingFiles
+from hyperstudy_source.recordings.names import SDK_PATTERN, FileNames, name_pattern
+from hyperstudy_source.recordings.targets import Target
+from hyperstudy_source.sync.bare_runs import begin_bare_run
+from hyperstudy_source.sync.cursors import FAR_FUTURE, FAR_PAST, MARGIN
+from hyperstudy_source.sync.freshness import MAX_OPEN_DAYS, SETTLE_HOURS, Freshness
+from hyperstudy_source.sync.id_texts import listed_ids, participants_in_rooms
+from hyperstudy_source.sync.reader import Reader
+from hyperstudy_source.sync.readings import Readings
+from hyperstudy_source.sync.resources import extracted, is_created, prepare, resource
+from hyperstudy_source.sync.run import Run, this_run
+from hyperstudy_source.sync.scopes import Scopes
+from hyperstudy_source.sync.sharing import Items
+from hyperstudy_source.tables.fields import column_name
+from hyperstudy_source.tables.hints import declare
+from hyperstudy_source.tables.values import read_time
 
 Bounds = tuple[Optional[datetime], Optional[datetime]]
 
@@ -90,7 +91,9 @@ def hyperstudy_source(
         raise SettingError(f"on_incomplete is {on_incomplete!r}. Set fail (exit status 3) or warn (0).")
     run = this_run()
     run.warn_only = on_incomplete == "warn"
-    budget = Budget(requests_per_minute, requests_per_hour, run.max_requests, run.stop_on_quota, run.clock, run.sleep)
+    notes = Path(dlt.current.run_context().data_dir) / "hyperstudy"
+    budget = Budget(
+        requests_per_minute, requests_per_hour, run.max_requests, run.stop_on_quota, run.clock, run.sleep, folder=notes)
     client = run.client = run.client or Client(
         api_key, base_url, organization_id, run.clock, run.sleep, budget, run.attempts)
     scopes = run.scopes = run.scopes or Scopes(

@@ -16,8 +16,8 @@ import pyarrow.parquet
 import pytest
 
 from hyperstudy_source import hyperstudy_source
-from hyperstudy_source.fields import column_name
 from hyperstudy_source.standin import StandIn, Study
+from hyperstudy_source.tables.fields import column_name
 
 Row = dict[str, Any]
 

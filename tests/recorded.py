@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import dlt
 
 from hyperstudy_source import hyperstudy_source
-from hyperstudy_source.loading import reasons
-from hyperstudy_source.runs import Run, current_run
+from hyperstudy_source.load import reasons
 from hyperstudy_source.standin import Link, Made, StandIn, Study, digest
 from hyperstudy_source.standin.files import Content, blocks
+from hyperstudy_source.sync.run import Run, current_run
 
 Row = dict[str, Any]
 

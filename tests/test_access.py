@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hyperstudy_source.access import KEY_VARIABLE, PRODUCTION_URL, URL_VARIABLE, found_key, found_url, origin
-from hyperstudy_source.client import Client
+from hyperstudy_source.api.access import KEY_VARIABLE, PRODUCTION_URL, URL_VARIABLE, found_key, found_url, origin
+from hyperstudy_source.api.client import Client
 from hyperstudy_source.errors import SettingError
 from hyperstudy_source.standin import DEMO_KEY, StandIn
 

@@ -16,7 +16,7 @@ from loaded import DATASET, new_pipeline, quiet_place, run
 from truth import NO_LIMITS, contents, query, sync
 
 from hyperstudy_source import DestinationError
-from hyperstudy_source.loading import COMPLETE, STOPPED
+from hyperstudy_source.load import COMPLETE, STOPPED
 from hyperstudy_source.standin import StandIn, Study, demo_study
 
 Contents = dict[str, list[str]]

@@ -19,11 +19,11 @@ from typing import Any
 import pytest
 from truth import FakeTime
 
-from hyperstudy_source.budget import LONGEST_HOLD, Budget, endpoint_of
-from hyperstudy_source.client import Client
+from hyperstudy_source.api.budget import LONGEST_HOLD, Budget, endpoint_of
+from hyperstudy_source.api.client import Client
+from hyperstudy_source.api.request_log import HOUR, MINUTE, file_name
 from hyperstudy_source.data_types import DATA_TYPES
 from hyperstudy_source.errors import QuotaReached, RateLimited, SettingError
-from hyperstudy_source.request_log import HOUR, MINUTE, shared_file
 from hyperstudy_source.standin import DEMO_KEY, Fault, StandIn, Study
 
 URL = "https://api.hyperstudy.io/api/v3"
@@ -59,13 +59,21 @@ def budget_of(time: FakeTime, said: list[str]) -> Callable[..., Budget]:
         per_minute: int | None = 100, per_hour: int | None = 1000, key: str | None = DEMO_KEY, url: str = URL,
         **options: Any,
     ) -> Budget:
-        options = {"clock": time.clock, "sleep": time.sleep, "announce": said.append, **options}
+        options = {"clock": time.clock, "sleep": time.sleep, "announce": said.append, "folder": folder(), **options}
         budget = Budget(per_minute, per_hour, **options)
         if key:
             budget.share(url, key)
         return budget
 
     return make
+
+
+def folder() -> Path:
+    return Path(os.environ["DLT_DATA_DIR"]) / "hyperstudy"
+
+
+def noted(key: str) -> Path:
+    return folder() / file_name(URL, key)
 
 
 def send(budget: Budget, *paths: str) -> None:
@@ -130,11 +138,13 @@ def test_a_request_counts_from_its_answer_on(time: FakeTime, budget_of: Callable
 
 
 TWO_PROCESSES = """
-import sys, time
-from hyperstudy_source.budget import Budget
-from hyperstudy_source.client import Client
+import os, sys, time
+from pathlib import Path
+from hyperstudy_source.api.budget import Budget
+from hyperstudy_source.api.client import Client
 url, key, start, speed, minute, hour, count = sys.argv[1:]
 budget = Budget(int(minute) or None, int(hour) or None, announce=lambda _: None,
+                folder=Path(os.environ["DLT_DATA_DIR"]) / "hyperstudy",
                 clock=lambda: float(start) + (time.time() - float(start)) * float(speed),
                 sleep=lambda seconds: time.sleep(seconds / float(speed)))
 client = Client(key, url, budget=budget)
@@ -188,7 +198,7 @@ def test_what_the_api_counts_apart_is_counted_apart(
 def test_the_file_tells_neither_key_nor_host(tmp_path: Path, budget_of: Callable[..., Budget]) -> None:
     send(budget_of(), EVENTS)
     files = list((tmp_path / "dlt" / "hyperstudy").iterdir())
-    assert any(file == shared_file(URL, DEMO_KEY) for file in files)
+    assert any(file == noted(DEMO_KEY) for file in files)
     for file in files:
         held = file.name.encode() + file.read_bytes()
         assert not any(secret in held for secret in (DEMO_KEY.encode(), DEMO_KEY[9:].encode(), b"api.hyperstudy"))
@@ -386,12 +396,12 @@ def unwritable(file: Path) -> None:
 def test_without_a_file_a_run_counts_for_itself_and_warns_once(
     spoil: Callable[[Path], None], time: FakeTime, said: list[str], budget_of: Callable[..., Budget],
 ) -> None:
-    spoil(shared_file(URL, DEMO_KEY))
+    spoil(noted(DEMO_KEY))
     budget = budget_of(None, 3)
     send(budget, EVENTS, EVENTS, EVENTS)
     assert (budget.left, time.slept) == (0, [])
     assert len(said) == 1
-    assert str(shared_file(URL, DEMO_KEY)) in said[0]
+    assert str(noted(DEMO_KEY)) in said[0]
     send(budget, EVENTS)
     assert sum(time.slept) == HOUR
 
@@ -399,7 +409,7 @@ def test_without_a_file_a_run_counts_for_itself_and_warns_once(
 def test_a_file_that_fails_on_the_way_does_not_stop_the_run(said: list[str], budget_of: Callable[..., Budget]) -> None:
     budget = budget_of()
     send(budget, EVENTS)
-    with sqlite3.connect(shared_file(URL, DEMO_KEY)) as database:
+    with sqlite3.connect(noted(DEMO_KEY)) as database:
         database.execute("DROP TABLE sent")
     database.close()
     send(budget, EVENTS, EVENTS)
@@ -407,7 +417,7 @@ def test_a_file_that_fails_on_the_way_does_not_stop_the_run(said: list[str], bud
 
 
 def test_what_is_old_is_forgotten(time: FakeTime, budget_of: Callable[..., Budget]) -> None:
-    budget, unused, recent = budget_of(), shared_file(URL, OTHER_KEY), shared_file(URL, OTHER_KEY + "2")
+    budget, unused, recent = budget_of(), noted(OTHER_KEY), noted(OTHER_KEY + "2")
     unused.parent.mkdir(parents=True)
     for file in (unused, Path(f"{unused}-wal"), recent, Path(f"{recent}-wal")):
         file.touch()
@@ -416,7 +426,7 @@ def test_what_is_old_is_forgotten(time: FakeTime, budget_of: Callable[..., Budge
     for _ in range(20):
         send(budget, EVENTS)
         time.now += HOUR / 2
-    database = sqlite3.connect(shared_file(URL, DEMO_KEY))
+    database = sqlite3.connect(noted(DEMO_KEY))
     assert database.execute("SELECT count(*) FROM sent").fetchone()[0] <= 3
     database.close()
     assert (unused.exists(), Path(f"{unused}-wal").exists(), recent.exists()) == (False, False, True)
@@ -430,9 +440,8 @@ def test_a_limit_that_lets_nothing_through_is_a_wrong_setting(name: str) -> None
 
 
 def test_a_client_without_a_budget_keeps_the_documented_limits(time: FakeTime, api: StandIn) -> None:
-    for _ in range(2):
-        client = Client(DEMO_KEY, api.base_url, clock=time.clock, sleep=time.sleep)
-        for _ in range(60):
-            client.get("/health")
+    client = Client(DEMO_KEY, api.base_url, clock=time.clock, sleep=time.sleep)
+    for _ in range(120):
+        client.get("/health")
     assert sum(time.slept) == 60
     assert not any(DEMO_KEY[9:] in repr(each) for each in (client, Budget(), client.budget))

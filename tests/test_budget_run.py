@@ -16,10 +16,10 @@ from loaded import add, at, new_pipeline, quiet_place, small_study
 from recorded import add_video, recorded_study
 from truth import FakeTime, contents, marks, query, statuses, sync, true_marks
 
-from hyperstudy_source.loading import COMPLETE, STOPPED
+from hyperstudy_source.load import COMPLETE, STOPPED
 from hyperstudy_source.standin import Behaviour, Fault, Link, StandIn, Study, demo_study
 from hyperstudy_source.standin.requests_seen import Request
-from hyperstudy_source.window_visits import MOST_TWINS
+from hyperstudy_source.sync.window_reads import MOST_TWINS
 
 Serve = Callable[..., StandIn]
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc).timestamp()

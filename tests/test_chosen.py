@@ -12,9 +12,9 @@ from loaded import Loaded, add, at, small_study
 from truth import query, statuses, sync
 
 from hyperstudy_source import SettingError, hyperstudy_source
-from hyperstudy_source.checks import check
+from hyperstudy_source.operations.check import check
+from hyperstudy_source.operations.verify import verify
 from hyperstudy_source.standin import Behaviour, Fault, StandIn, Study
-from hyperstudy_source.verification import verify
 
 Serve = Callable[..., StandIn]
 NAMES = ("events", "rooms", "chat", "experiments")

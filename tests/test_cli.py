@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from hyperstudy_source.cli import RunCommand, command_parser, plug_cli_run
+from hyperstudy_source.cli.plugin import RunCommand, command_parser, plug_cli_run
 from hyperstudy_source.standin import Behaviour, StandIn, Study
 
 DLT = str(Path(sys.executable).parent / "dlt")

@@ -15,7 +15,7 @@ import pytest
 import responses
 from truth import FakeTime
 
-from hyperstudy_source.client import ATTEMPTS, LONGEST_BACKOFF, MAX_REDIRECTS, RATE_LIMIT_PATIENCE, Client
+from hyperstudy_source.api.client import ATTEMPTS, LONGEST_BACKOFF, MAX_REDIRECTS, RATE_LIMIT_PATIENCE, Client
 from hyperstudy_source.errors import (
     ApiError,
     Forbidden,

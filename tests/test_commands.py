@@ -14,11 +14,11 @@ from loaded import new_pipeline
 from test_cli import DLT, access
 
 from hyperstudy_source import load
-from hyperstudy_source.checks import Finding, check
-from hyperstudy_source.runs import Run, current_run
+from hyperstudy_source.operations.check import Finding, check
+from hyperstudy_source.operations.status import sync_status
+from hyperstudy_source.operations.verify import repair, verify
 from hyperstudy_source.standin import Behaviour, Fault, StandIn, Study
-from hyperstudy_source.sync_status import sync_status
-from hyperstudy_source.verification import repair, verify
+from hyperstudy_source.sync.run import Run, current_run
 
 Serve = Callable[..., StandIn]
 

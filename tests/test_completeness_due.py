@@ -10,8 +10,8 @@ import pytest
 from test_completeness_quiet import DAY, HOUR, START, clock_time, over, put, room, touch
 from truth import FakeTime, marks, query, statuses, sync, true_marks
 
+from hyperstudy_source.operations.verify import verify
 from hyperstudy_source.standin import Fault, StandIn, Study
-from hyperstudy_source.verification import verify
 
 Serve = Callable[..., StandIn]
 COMPLETE, INCOMPLETE = 0, 3

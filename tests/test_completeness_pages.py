@@ -13,7 +13,7 @@ import pytest
 from loaded import at, new_pipeline, quiet_place
 from truth import Marks, marks, statuses, sync, true_marks
 
-from hyperstudy_source.loading import LoadReport
+from hyperstudy_source.load import LoadReport
 from hyperstudy_source.standin import Behaviour, Fault, StandIn, Study
 from hyperstudy_source.standin.behaviour import Bound, Total
 

@@ -10,10 +10,10 @@ from typing import Any, cast
 import dlt
 import pytest
 
-from hyperstudy_source.cursors import FAR_FUTURE, FAR_PAST, Cursors, Positions, Window, is_bound, window
 from hyperstudy_source.errors import SettingError
-from hyperstudy_source.places import Link, Place
-from hyperstudy_source.values import read_time
+from hyperstudy_source.sync.checkpoints import Link, Place
+from hyperstudy_source.sync.cursors import FAR_FUTURE, FAR_PAST, Cursors, Positions, Window, is_bound, window
+from hyperstudy_source.tables.values import read_time
 
 NOON = datetime(2024, 6, 15, 12, 0, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from hyperstudy_source.data_types import DATA_TYPES, DEFAULT_DATA_TYPES, EVERY_SCOPE, DataType
-from hyperstudy_source.fields import NUMBER, TEXT, TIME, Field, columns
 from hyperstudy_source.standin import TABLES
+from hyperstudy_source.tables.fields import NUMBER, TEXT, TIME, Field, columns
 
 PERMISSIONS = {
     "read:events", "read:recordings", "read:chat", "read:videochat", "read:ratings", "read:sync", "read:participants",

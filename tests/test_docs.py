@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from hyperstudy_source.reference import renewed
+from hyperstudy_source.cli.reference import renewed
 from hyperstudy_source.standin import StandIn, demo_study
 
 ROOT = Path(__file__).parent.parent
@@ -50,7 +50,7 @@ def environment(folder: Path) -> Mapping[str, str]:
 
 
 def test_the_generated_tables_are_those_of_the_code() -> None:
-    assert renewed(README) == README, "run: python -m hyperstudy_source.reference README.md"
+    assert renewed(README) == README, "run: python -m hyperstudy_source.cli.reference README.md"
 
 
 def test_the_first_command_prints_the_summary_that_is_shown(demo: Path) -> None:
@@ -78,7 +78,7 @@ def test_the_python_of_the_readme_loads_what_it_names(tmp_path: Path) -> None:
 
 def test_every_message_of_the_troubleshooting_is_one_of_the_code() -> None:
     begins = re.findall(r"^\| `([A-Z/][^`]+)`[^|]* \|", README.split("## Troubleshooting")[1], re.MULTILINE)
-    code = "".join(path.read_text() for path in (ROOT / "hyperstudy_source").glob("*.py"))
+    code = "".join(path.read_text() for path in (ROOT / "hyperstudy_source").rglob("*.py"))
     assert len(begins) == 16
     for message in begins:
         fixed = re.sub(r"^/experiments | duckdb.*| bigquery.*| demo.*| \d+$| 1,000 .*", "", message)

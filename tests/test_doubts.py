@@ -10,8 +10,8 @@ import pytest
 import responses
 
 from hyperstudy_source import LoadReport, RateLimited, load
-from hyperstudy_source.client import RATE_LIMIT_PATIENCE, Client
-from hyperstudy_source.redaction import without_signed_links
+from hyperstudy_source.api.client import RATE_LIMIT_PATIENCE, Client
+from hyperstudy_source.api.redaction import without_signed_links
 from hyperstudy_source.standin import Behaviour, StandIn, Study
 from hyperstudy_source.standin.behaviour import Bound
 

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import pytest
 from recorded import MINT, STORAGE, add_video, recorded_study
 
-from hyperstudy_source.bodies import Body, NotDelivered
-from hyperstudy_source.budget import Budget
-from hyperstudy_source.client import Client
-from hyperstudy_source.downloads import ATTEMPTS, PROGRESS, Downloader, Link, checked_address
+from hyperstudy_source.api.budget import Budget
+from hyperstudy_source.api.client import Client
+from hyperstudy_source.recordings.bodies import Body, NotDelivered
+from hyperstudy_source.recordings.downloads import ATTEMPTS, PROGRESS, Downloader, Link, checked_address
+from hyperstudy_source.recordings.targets import Target
 from hyperstudy_source.standin import Behaviour, Fault, Made, StandIn
 from hyperstudy_source.standin.files import Content
-from hyperstudy_source.targets import Target
 
 SMALL = b"\x1a\x45\xdf\xa3" + random.Random(1).randbytes(146)
 OLDER = b"an older whole file"

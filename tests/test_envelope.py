@@ -9,7 +9,7 @@ import pytest
 import requests
 import responses
 
-from hyperstudy_source.envelope import LONGEST_MESSAGE, Page, read_page
+from hyperstudy_source.api.envelope import LONGEST_MESSAGE, Page, read_page
 from hyperstudy_source.errors import (
     ApiError,
     Forbidden,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hyperstudy_source.errors import SettingError
-from hyperstudy_source.file_names import (
+from hyperstudy_source.recordings.names import (
     METADATA_FILE,
     MOST_BYTES,
     SDK_PATTERN,
@@ -17,7 +17,7 @@ from hyperstudy_source.file_names import (
     name_mark,
     name_pattern,
 )
-from hyperstudy_source.recordings import Recording, link_in
+from hyperstudy_source.recordings.recording import Recording, link_in
 
 HOSTILE = [
     "../../etc/passwd", "..", ".", "/", "\\", "a/b", "a\\b", "C:\\x", "\x00", "a\nb", "\x1b[31m", "CON", "nul",

@@ -13,12 +13,12 @@ from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs.config_section_context import ConfigSectionContext
 from dlt.common.pipeline import StateInjectableContext
 
-from hyperstudy_source.client import Client
-from hyperstudy_source.fields import Row
-from hyperstudy_source.freshness import Freshness
-from hyperstudy_source.runs import Run
-from hyperstudy_source.scopes import Scope, Scopes
+from hyperstudy_source.api.client import Client
 from hyperstudy_source.standin import StandIn, Study
+from hyperstudy_source.sync.freshness import Freshness
+from hyperstudy_source.sync.run import Run
+from hyperstudy_source.sync.scopes import Scope, Scopes
+from hyperstudy_source.tables.fields import Row
 
 NOON = datetime(2024, 6, 15, 12, 0, tzinfo=timezone.utc)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

@@ -27,9 +27,9 @@ from loaded import (
 
 from hyperstudy_source import load
 from hyperstudy_source.data_types import DATA_TYPES
-from hyperstudy_source.fields import Field, ListOf, MapOf, Object, columns
-from hyperstudy_source.runs import Run, current_run
 from hyperstudy_source.standin import TABLES, Behaviour, Fault, StandIn, Study
+from hyperstudy_source.sync.run import Run, current_run
+from hyperstudy_source.tables.fields import Field, ListOf, MapOf, Object, columns
 
 MIXED: tuple[Any, ...] = (
     45, 45.0, "45", "Agree", True, None, [1, "a", None], {"a": 1}, "2024-06-15T10:00:00Z", -0.5, "true", 2**63,

@@ -25,7 +25,7 @@ NAMES = ("rooms", "events", "questionnaire", "chat", "sync", "ratings_sparse", "
 SCRIPT = f"""
 import sys, dlt
 from hyperstudy_source import load
-from hyperstudy_source.runs import Run, current_run
+from hyperstudy_source.sync.run import Run, current_run
 folder, url, key = sys.argv[1:]
 pipeline = dlt.pipeline("hyperstudy", destination=dlt.destinations.duckdb(folder + "/hyperstudy.duckdb"),
                         dataset_name="hyperstudy_data", pipelines_dir=folder + "/pipelines")

@@ -22,7 +22,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt.pipeline.typing import TPipelineStep
 from test_cli import DLT, Dlt, access, dlt_command, rows, small_study
 
-from hyperstudy_source.failures import explained_failure
+from hyperstudy_source.destination.failures import explained_failure
 from hyperstudy_source.standin import Behaviour, Fault, StandIn
 
 __all__ = ["dlt_command"]

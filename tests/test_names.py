@@ -10,8 +10,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperstudy_source.fields import ANY, FREE, NUMBER, TEXT, Field, ListOf, MapOf, Object, columns
-from hyperstudy_source.rows import ColumnTypes, RowShaper
+from hyperstudy_source.tables.fields import ANY, FREE, NUMBER, TEXT, Field, ListOf, MapOf, Object, columns
+from hyperstudy_source.tables.rows import ColumnTypes, RowShaper
 
 FIELDS: dict[str, Field] = {
     "id": TEXT, "n": NUMBER, "any": ANY, "data": FREE, "obj": Object({"min": NUMBER}), "items": ListOf(ANY),

@@ -11,10 +11,10 @@ from loaded import at, run
 from truth import marks, query, statuses, sync, true_marks
 
 from hyperstudy_source.data_types import DATA_TYPES
-from hyperstudy_source.loading import COMPLETE, INCOMPLETE
-from hyperstudy_source.narrowing import MOST_ROOMS, can_be_narrowed
-from hyperstudy_source.scopes import Scope
+from hyperstudy_source.load import COMPLETE, INCOMPLETE
 from hyperstudy_source.standin import Behaviour, Fault, StandIn, Study
+from hyperstudy_source.sync.narrowing import MOST_ROOMS, can_be_narrowed
+from hyperstudy_source.sync.scopes import Scope
 
 Serve = Callable[..., StandIn]
 ROOMS = ("room_1", "room_2", "room_3")

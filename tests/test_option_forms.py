@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from hyperstudy_source import SettingError, hyperstudy_source
-from hyperstudy_source.runs import Run, current_run
 from hyperstudy_source.source import backfill_bounds
 from hyperstudy_source.standin import DEMO_KEY
+from hyperstudy_source.sync.run import Run, current_run
 
 TWO: dict[str, Any] = {
     "text": "exp_1,exp_2", "text_with_space": " exp_1 , exp_2 ", "json": '["exp_1", "exp_2"]',
@@ -53,7 +53,7 @@ def test_the_environment_takes_ids_as_text_and_as_json(given: str, monkeypatch: 
 
 TOLD = """
 from hyperstudy_source import hyperstudy_source
-from hyperstudy_source.runs import Run, current_run
+from hyperstudy_source.sync.run import Run, current_run
 with current_run(Run()) as run:
     hyperstudy_source(api_key="hst_test_a")
 print(",".join(run.scopes.experiment_ids))

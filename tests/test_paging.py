@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 import pytest
 
-from hyperstudy_source.cursors import Window
-from hyperstudy_source.envelope import Page
-from hyperstudy_source.fields import Row
-from hyperstudy_source.paging import Moved, Stretch, Unordered, Walk
-from hyperstudy_source.places import Place
-from hyperstudy_source.values import read_time
+from hyperstudy_source.api.envelope import Page
+from hyperstudy_source.sync.checkpoints import Place
+from hyperstudy_source.sync.cursors import Window
+from hyperstudy_source.sync.paging import Moved, Stretch, Unordered, Walk
+from hyperstudy_source.tables.fields import Row
+from hyperstudy_source.tables.values import read_time
 
 NOON = datetime(2024, 6, 15, 12, 0, tzinfo=timezone.utc)
 EVERYTHING = Window(None, None, bound=False)

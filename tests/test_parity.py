@@ -12,8 +12,8 @@ import hyperstudy
 import pytest
 from loaded import Loaded, Row, instant, new_pipeline, quiet_place, run
 
-from hyperstudy_source.fields import column_name
 from hyperstudy_source.standin import Behaviour, StandIn, demo_study
+from hyperstudy_source.tables.fields import column_name
 
 MAPS = frozenset({
     "roles", "variables", "previousRatings", "ratings", "globalComponents", "globalComponentsVisibility",

@@ -11,7 +11,7 @@ import pytest
 from loaded import new_pipeline
 from recorded import MINT, PERSON, STORAGE, Fetched, add_video, fetch, files_in, md5, recorded_study, whole
 
-from hyperstudy_source.recordings import FINAL_STATUSES, LOST_STATUSES, RUNNING_STATUSES, path_within_api
+from hyperstudy_source.recordings.recording import FINAL_STATUSES, LOST_STATUSES, RUNNING_STATUSES, path_within_api
 from hyperstudy_source.standin import Behaviour, Fault, Made, Request, StandIn, digest
 from hyperstudy_source.standin.files import Content
 

@@ -11,8 +11,8 @@ from loaded import new_pipeline
 from object_stores import STORES
 from recorded import MINT, STORAGE, add_video, fetch, md5, recorded_study, whole
 
+from hyperstudy_source.recordings.targets import BLOCK, Target
 from hyperstudy_source.standin import Fault, Made, StandIn
-from hyperstudy_source.targets import BLOCK, Target
 
 FOLDER = "study [1]/exp"
 """A folder that a pattern would not find."""

@@ -24,7 +24,7 @@ from recorded import MINT, PERSON, STORAGE, add_video, fetch, files_in, recorded
 from test_cli import access, run_script
 
 from hyperstudy_source import SettingError, hyperstudy_source, load
-from hyperstudy_source.loading import COMPLETE, INCOMPLETE
+from hyperstudy_source.load import COMPLETE, INCOMPLETE
 from hyperstudy_source.standin import Behaviour, Fault, Made, StandIn, Study
 
 Serve = Callable[..., StandIn]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from hyperstudy_source.redaction import bare_link, without_secrets, without_signed_links
-from hyperstudy_source.values import as_text, clean, clean_text
+from hyperstudy_source.api.redaction import bare_link, without_secrets, without_signed_links
+from hyperstudy_source.tables.values import as_text, clean, clean_text
 
 HOST = "https://storage.googleapis.com/bucket/a%20b.mp4"
 SIGNED = {

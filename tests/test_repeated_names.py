@@ -12,9 +12,9 @@ import responses
 from loaded import Loaded, add, at, small_study
 
 from hyperstudy_source import load
-from hyperstudy_source.envelope import Page, read_page
-from hyperstudy_source.json_objects import Repeats
-from hyperstudy_source.loading import LoadReport
+from hyperstudy_source.api.envelope import Page, read_page
+from hyperstudy_source.api.json_objects import Repeats
+from hyperstudy_source.load import LoadReport
 from hyperstudy_source.standin import Behaviour, Fault, StandIn
 
 URL = "https://api.hyperstudy.io/api/v3/data/events/experiment/exp_1"

@@ -13,7 +13,7 @@ from loaded import add, at, small_study
 from recorded import add_video, recorded_study
 from truth import FakeTime, marks, query, statuses, sync, true_marks
 
-from hyperstudy_source.loading import COMPLETE, INCOMPLETE, STOPPED, LoadReport
+from hyperstudy_source.load import COMPLETE, INCOMPLETE, STOPPED, LoadReport
 from hyperstudy_source.standin import Behaviour, Fault, StandIn, Study
 
 Serve = Callable[..., StandIn]

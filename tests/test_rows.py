@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hyperstudy_source.data_types import DATA_TYPES, DataType
-from hyperstudy_source.fields import (
+from hyperstudy_source.tables.fields import (
     ANY,
     CONFIGURATION,
     COUNT,
@@ -28,8 +28,8 @@ from hyperstudy_source.fields import (
     column_name,
     columns,
 )
-from hyperstudy_source.names import DLT_COLUMNS
-from hyperstudy_source.rows import DEEPEST, ColumnTypes, RowShaper
+from hyperstudy_source.tables.names import DLT_COLUMNS
+from hyperstudy_source.tables.rows import DEEPEST, ColumnTypes, RowShaper
 
 NOON = "2024-06-15T12:00:00.000Z"
 WHEN = datetime(2024, 6, 15, 12, tzinfo=timezone.utc)

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from hyperstudy_source.client import Client
+from hyperstudy_source.api.client import Client
 from hyperstudy_source.data_types import DATA_TYPES
 from hyperstudy_source.errors import Forbidden, NotFound, ServerFailed, SettingError
-from hyperstudy_source.id_texts import listed_ids, participants_in_rooms
-from hyperstudy_source.scopes import Scope, Scopes, explained
 from hyperstudy_source.standin import DEMO_KEY, Behaviour, Fault, StandIn, Study
+from hyperstudy_source.sync.id_texts import listed_ids, participants_in_rooms
+from hyperstudy_source.sync.scopes import Scope, Scopes, explained
 
 ORGANIZATION = "org_1"
 Options = dict[str, Any]

@@ -12,8 +12,8 @@ from loaded import Loaded, add, at, new_pipeline, quiet_place, run, small_study
 
 from hyperstudy_source import hyperstudy_source
 from hyperstudy_source.data_types import DATA_TYPES, DEFAULT_DATA_TYPES, TABLES
-from hyperstudy_source.fields import columns
 from hyperstudy_source.standin import Behaviour, StandIn, Study, demo_study
+from hyperstudy_source.tables.fields import columns
 
 DUCKDB = {"text": "VARCHAR", "double": "DOUBLE", "bigint": "BIGINT", "bool": "BOOLEAN", "json": "JSON",
           "timestamp": "TIMESTAMP WITH TIME ZONE"}

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from hyperstudy_source.values import as_text, clean_text, digest, free_scalar, is_dropped, read_scalar, read_time
+from hyperstudy_source.api.redaction import is_dropped
+from hyperstudy_source.tables.values import as_text, clean_text, digest, free_scalar, read_scalar, read_time
 
 NOON = datetime(2024, 6, 15, 12, 0, tzinfo=timezone.utc)
 NOON_MS = 1718452800000

@@ -17,13 +17,13 @@ from proxies import RefusingProxy, self_signed_host
 from truth import FakeTime
 
 from hyperstudy_source import Intercepted, KeyRejected, ServerFailed, Unreachable, load
-from hyperstudy_source.bodies import Body, NotDelivered
-from hyperstudy_source.client import ATTEMPTS, Client
-from hyperstudy_source.downloads import Downloader, Link
-from hyperstudy_source.envelope import read_page
+from hyperstudy_source.api.client import ATTEMPTS, Client
+from hyperstudy_source.api.envelope import read_page
 from hyperstudy_source.errors import ApiError, RateLimited
+from hyperstudy_source.recordings.bodies import Body, NotDelivered
+from hyperstudy_source.recordings.downloads import Downloader, Link
+from hyperstudy_source.recordings.targets import Target
 from hyperstudy_source.standin import DEMO_KEY, Behaviour, Fault, StandIn
-from hyperstudy_source.targets import Target
 
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 NOBODY = "http://someone:hunter2@127.0.0.1:9"

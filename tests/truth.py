@@ -12,9 +12,9 @@ import dlt
 from loaded import DATASET, Loaded
 
 from hyperstudy_source import load
-from hyperstudy_source.loading import LoadReport
-from hyperstudy_source.runs import Run, current_run
+from hyperstudy_source.load import LoadReport
 from hyperstudy_source.standin import StandIn, Study
+from hyperstudy_source.sync.run import Run, current_run
 
 NO_LIMITS: dict[str, Any] = {"requests_per_minute": None, "requests_per_hour": None}
 Marks = Counter[tuple[str, str]]

@@ -19,9 +19,9 @@ from loaded import DATASET
 from truth import FakeTime, query, statuses, sync
 
 from hyperstudy_source import HyperStudyError, hyperstudy_source
-from hyperstudy_source.loading import LoadReport
-from hyperstudy_source.runs import Run, current_run
+from hyperstudy_source.load import LoadReport
 from hyperstudy_source.standin import Behaviour, Fault, Row, StandIn, Study
+from hyperstudy_source.sync.run import Run, current_run
 
 MORNING = datetime(2026, 3, 2, 9, tzinfo=timezone.utc)
 EXPERIMENTS = ("exp_1", "exp_2")

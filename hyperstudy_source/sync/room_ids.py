@@ -1,0 +1,112 @@
+"""The rooms of one visit's rows that do not name theirs: as the lists tell them, or as the destination knows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hyperstudy_source.api.client import Client
+from hyperstudy_source.data_types import DataType
+from hyperstudy_source.sync.membership import moment_of
+from hyperstudy_source.sync.room_lists import LISTS, Unlisted
+from hyperstudy_source.sync.run import Run
+from hyperstudy_source.sync.scopes import EVERYWHERE, Scope
+from hyperstudy_source.tables.fields import Row
+
+
+def may_lack_rooms(data_type: DataType, scope: Scope | None) -> bool:
+    """Whether rows may not say in which room they are, and what is asked for does not say it either."""
+    of_rooms = "roomId" in data_type.fields and "experiment" in data_type.scopes and data_type.name not in LISTS
+    return bool(scope and not scope.room_id and of_rooms)
+
+
+class RoomIds:
+    """Tells the rooms of one visit's rows. `tables`: where they go."""
+
+    def __init__(
+        self, run: Run, client: Client, data_type: DataType, scope: Scope | None, tables: Sequence[str]
+    ) -> None:
+        self._run, self._client, self._data_type, self._tables = run, client, data_type, tables
+        self._scope, self._apply = scope or EVERYWHERE, may_lack_rooms(data_type, scope)
+        self.by_time: list[Row] = []
+        """Rows whose room their time told."""
+        self.untold: list[Row] = []
+        """Rows whose room is not known."""
+        self.count = 0
+        """How many of the latter were loaded."""
+        self.passing: str | None = None
+        """Why the lists are not there, if the next run may get them."""
+        self._lacking = ""
+
+    @property
+    def in_key(self) -> bool:
+        """Whether the key of a row says its room."""
+        data_type = self._data_type
+        return "roomId" in data_type.identity or any("roomId" in part for part in data_type.key)
+
+    def why_left_out(self) -> str | None:
+        """Why rows whose key needs their room are not loaded without it: they may come, or came, under another key."""
+        known = self._run.extract.known_rooms
+        if not self.in_key or self.passing or not self._lacking:
+            return self.passing if self.in_key else None
+        return self._lacking if known.are_there(self._tables, self._scope.experiment_id) else None
+
+    def tell(self, row: Row) -> str | None:
+        """The room of a row of the table, if it is the only one possible."""
+        if not self._apply:
+            return None
+        room = None
+        try:
+            room = self._room_of(row)
+        except Unlisted as lack:
+            self._lacking = str(lack)
+            self.passing = self._lacking if lack.passing else self.passing
+        if room is None:
+            self.untold.append(row)
+        return room
+
+    def _room_of(self, row: Row) -> str | None:
+        client, lists, experiment_id = self._client, self._run.room_lists, self._scope.experiment_id
+        moment = moment_of(row)
+        if not row.get("participant_id"):
+            return lists.rooms(client, experiment_id).open_at(moment) if moment else None
+        person, people = str(row["participant_id"]), lists.people(client, experiment_id)
+        if room := people.only_room(person, moment):
+            return room
+        if room := people.room_at(person, moment, lambda: lists.rooms(client, experiment_id)):
+            self.by_time.append(row)
+        return room
+
+    def look_up(self) -> None:
+        """Takes the rooms that the destination knows of rows whose room is not told, unless their key needs it."""
+        if not self.untold or self.in_key:
+            return
+        column = self._data_type.key_columns[-1]
+        keys = [str(row[column]) for row in self.untold]
+        known = self._run.extract.known_rooms.of(self._tables, column, self._scope.experiment_id, keys)
+        for row, key in zip(self.untold, keys, strict=True):
+            if room := known.get(key):
+                row["room_id"] = room
+        self.untold = [row for row in self.untold if not row.get("room_id")]
+
+    def taken(self) -> tuple[list[Row], list[Row]]:
+        """The rows `by_time` and `untold` since the last call."""
+        taken = self.by_time, self.untold
+        self.by_time, self.untold = [], []
+        return taken
+
+    def remark(self) -> None:
+        """Says in the run's report how many rooms are not known, in place of what an earlier read has said."""
+        if not self._apply:
+            return
+        run, reads = self._run, self._run.reads[self._data_type.name, self._scope]
+        if reads.remark in run.remarks:
+            run.remarks.remove(reads.remark)
+        reads.remark = None
+        if self.count:
+            rows = f"{self.count:,} row{'s' if self.count > 1 else ''} of {self._data_type.name} of {self._scope}"
+            says = "name no room, and theirs" if self.count > 1 else "names no room, and its room"
+            since = f", since {self._lacking.rstrip('.')}" if self._lacking else ""
+            value = "empty" if any("roomId" in part for part in self._data_type.key) else "NULL"
+            reads.remark = (f"{rows} {says} cannot be told{since}; {'their' if self.count > 1 else 'its'} room_id is "
+                            f"{value}.")
+            run.remark(reads.remark)
