@@ -209,16 +209,17 @@ def _followed(reader: Reader, items: Items, data_type: DataType) -> Iterator[Any
     run.begin(dlt.current.source_state(), dlt.current.source())
     if not run.is_sliced:
         begin_bare_run()
-    prepare(run, data_type)
+    as_items = prepare(run, data_type)
     if reader.scopes.named:
         reader.found_scopes()
     try:
         with closing(items):
             for item in items:
-                if item:
+                if item is None:
+                    yield None
+                elif item:
                     dlt.current.resource_state(data_type.name)[FILLED] = True
-                if item is None or item:
-                    yield item
+                    yield from as_items(item)
         if not is_created(data_type):
             yield dlt.mark.materialize_table_schema()
     finally:

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperstudy_source.tables.fields import ANY, FREE, NUMBER, TEXT, Field, ListOf, MapOf, Object, columns
-from hyperstudy_source.tables.rows import ColumnTypes, RowShaper
+from hyperstudy_source.tables.shaping import Shaper
+from hyperstudy_source.tables.types import ColumnTypes
 
 FIELDS: dict[str, Field] = {
     "id": TEXT, "n": NUMBER, "any": ANY, "data": FREE, "obj": Object({"min": NUMBER}), "items": ListOf(ANY),
@@ -31,7 +32,8 @@ Path = tuple[Step, ...]
 class Runs:
     """What runs make of rows, each with what dlt keeps of those before it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, whole_pages: bool) -> None:
+        self.whole_pages = whole_pages
         self.known = {("__".join(("t", *table)), column): kind
                       for table, declared in columns(FIELDS).items() for column, kind in declared.items()}
         self.state: dict[str, Any] = {}
@@ -39,8 +41,8 @@ class Runs:
     def load(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The rows of one run in their columns."""
         self.state = json.loads(json.dumps(self.state))
-        shaper = RowShaper("t", FIELDS, RESERVED, ColumnTypes(dict(self.known)), self.state)
-        shaped = [shaper.shape(row) for row in rows]
+        shaper = Shaper("t", FIELDS, RESERVED, ColumnTypes(dict(self.known)), self.state)
+        shaped = shaper.page(rows).rows() if self.whole_pages else [shaper.page([row]).rows()[0] for row in rows]
         for row in shaped:
             for table, column, value in cells(row, "t"):
                 kind = {str: "text", float: "double", bool: "bool"}[type(value)]
@@ -96,12 +98,15 @@ ROWS = st.lists(st.dictionaries(st.sampled_from([*NAMES, *FIELDS]), VALUES, min_
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(ROWS, min_size=1, max_size=3))
-def test_random_rows_of_several_runs_never_mix_two_fields_in_a_column(runs: list[list[dict[str, Any]]]) -> None:
+@given(st.lists(ROWS, min_size=1, max_size=3), st.booleans())
+def test_random_rows_of_several_runs_never_mix_two_fields_in_a_column(
+    runs: list[list[dict[str, Any]]], whole_pages: bool
+) -> None:
     count = iter(range(10**6))
     sent = [[marked(row, count) for row in rows] for rows in runs]
     paths = {str(value): path for rows in sent for row in rows for path, value in leaves(row)}
-    loading, owners, places = Runs(), defaultdict[Any, set[Path]](set), defaultdict[Any, set[Any]](set)
+    loading = Runs(whole_pages=whole_pages)
+    owners, places = defaultdict[Any, set[Path]](set), defaultdict[Any, set[Any]](set)
     for rows in sent:
         found = {str(value): (table, column) for shaped in loading.load(rows)
                  for table, column, value in cells(shaped, "t")}

@@ -16,8 +16,8 @@ import requests
 import urllib3
 
 from hyperstudy_source.api.access import is_this_machine
-from hyperstudy_source.recordings.bodies import Body, Expired, NotDelivered, Passing
 from hyperstudy_source.api.transport import connected, obstacle, unanswered
+from hyperstudy_source.recordings.bodies import Body, Expired, NotDelivered, Passing
 
 CHUNK = 256 * 1024
 """Most bytes that are taken from the socket at once."""

@@ -13,16 +13,16 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dlt.common import logger
 from dlt.common.runtime.collector_base import Collector
 
-from hyperstudy_source.recordings.bodies import Body, NotDelivered
 from hyperstudy_source.api.client import Client
-from hyperstudy_source.recordings.downloads import Downloader, Link
-from hyperstudy_source.errors import ApiError, KeyRejected, QuotaReached
-from hyperstudy_source.recordings.names import FileNames, folder_name, name_mark
-from hyperstudy_source.recordings.manifest import File, FileStatus, Job
-from hyperstudy_source.recordings.recording import Recording, path_within_api
 from hyperstudy_source.api.redaction import without_secrets
-from hyperstudy_source.sync.run import Run
+from hyperstudy_source.errors import ApiError, KeyRejected, QuotaReached
+from hyperstudy_source.recordings.bodies import Body, NotDelivered
+from hyperstudy_source.recordings.downloads import Downloader, Link
+from hyperstudy_source.recordings.manifest import File, FileStatus, Job
+from hyperstudy_source.recordings.names import FileNames, folder_name, name_mark
+from hyperstudy_source.recordings.recording import Recording, path_within_api
 from hyperstudy_source.recordings.targets import NotWritten, Target
+from hyperstudy_source.sync.run import Run
 
 PROGRESS_NAME, PROGRESS_PERIOD = "Recordings (bytes)", 0.2
 """The counter in dlt's progress, and s between two moves of it."""

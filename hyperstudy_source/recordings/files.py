@@ -16,22 +16,22 @@ from dlt.common.pipeline import PipelineContext
 from dlt.common.runtime.collector import NULL_COLLECTOR
 
 from hyperstudy_source.api.client import Client
-from hyperstudy_source.sync.ledger import LedgerRow, Status
 from hyperstudy_source.data_types import RECORDING_FILES, DataType
 from hyperstudy_source.recordings.fetching import Fetcher
-from hyperstudy_source.tables.fields import Row
-from hyperstudy_source.recordings.names import FileNames, folder_name, name_mark
-from hyperstudy_source.sync.filling import Table
 from hyperstudy_source.recordings.manifest import File, FileStatus, FileTally, Job, manifest_row
 from hyperstudy_source.recordings.metadata import METADATA_FILE, update_metadata
-from hyperstudy_source.sync.reader import Reader, selected, task_of
+from hyperstudy_source.recordings.names import FileNames, folder_name, name_mark
 from hyperstudy_source.recordings.recording import Listed, Recording, link_in
+from hyperstudy_source.recordings.targets import NotWritten, Target
+from hyperstudy_source.sync.filling import Table
+from hyperstudy_source.sync.ledger import LedgerRow, Status
+from hyperstudy_source.sync.reader import Reader, selected, task_of
+from hyperstudy_source.sync.reads import CLOSED, GOES_ON, Visit
 from hyperstudy_source.sync.rounds import Task
 from hyperstudy_source.sync.run import Run
 from hyperstudy_source.sync.scopes import Scope
 from hyperstudy_source.sync.sharing import Items
-from hyperstudy_source.recordings.targets import NotWritten, Target
-from hyperstudy_source.sync.reads import CLOSED, GOES_ON, Visit
+from hyperstudy_source.tables.fields import Row
 
 DOWNLOAD_THREADS = 8
 """Files that are fetched at once where nothing else is set."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-from hyperstudy_source.tables.fields import Row
 from hyperstudy_source.recordings.recording import Recording
+from hyperstudy_source.tables.fields import Row
 
 FileStatus = Literal["downloaded", "skipped", "pending", "failed"]
 TRIED_IN_VAIN = 3

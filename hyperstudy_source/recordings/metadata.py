@@ -12,12 +12,12 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 
+from hyperstudy_source.api.redaction import without_secrets
 from hyperstudy_source.data_types import DATA_TYPES
-from hyperstudy_source.tables.fields import Object, Row, column_name
 from hyperstudy_source.recordings.names import METADATA_FILE, folder_name
 from hyperstudy_source.recordings.recording import Recording
-from hyperstudy_source.api.redaction import without_secrets
 from hyperstudy_source.recordings.targets import Target
+from hyperstudy_source.tables.fields import Object, Row, column_name
 
 __all__ = ["METADATA_FILE", "update_metadata"]
 

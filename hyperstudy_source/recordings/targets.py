@@ -24,8 +24,8 @@ from dlt.common.exceptions import MissingDependencyException
 from dlt.common.storages import FilesystemConfiguration, fsspec_from_config
 from fsspec.spec import AbstractBufferedFile
 
-from hyperstudy_source.errors import HyperStudyError, SettingError
 from hyperstudy_source.api.redaction import without_secrets
+from hyperstudy_source.errors import HyperStudyError, SettingError
 
 BLOCK = 8 * 1024 * 1024
 """Bytes that a file in an object store is written in, and held in memory; 5 MiB is the least that S3 takes."""

@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from urllib.parse import quote
 
+import numpy as np
+
 from hyperstudy_source.api.envelope import Page
 from hyperstudy_source.data_types import DataType
 from hyperstudy_source.sync.reader import Reader, task_of
@@ -18,6 +20,7 @@ from hyperstudy_source.sync.rooms import detail_path, is_in, rooms
 from hyperstudy_source.sync.scopes import EVERYWHERE, Scope
 from hyperstudy_source.sync.sharing import Items
 from hyperstudy_source.tables.fields import Row
+from hyperstudy_source.tables.frames import Frame, Places
 from hyperstudy_source.tables.values import digest
 
 FINAL_STATUSES = frozenset({
@@ -172,23 +175,25 @@ def personas(reader: Reader, data_type: DataType) -> Items:
         reader.over(table, visit)
 
 
-def is_questionnaire(event: Row) -> bool:
-    """Whether an event is an answer to a questionnaire."""
-    return event.get("category") == "questionnaire"
+def questionnaire(events: Frame) -> Places:
+    """The events that are answers to a questionnaire."""
+    return _those(events, "questionnaire")
 
 
-def is_instruction(event: Row) -> bool:
-    """Whether an event comes from the instruction pages."""
-    return _is_before_experiment(event, "instructions.")
+def instructions(events: Frame) -> Places:
+    """The events of the instruction pages."""
+    return _those(events, "pre_experiment", "instructions.")
 
 
-def is_consent(event: Row) -> bool:
-    """Whether an event comes from the consent form."""
-    return _is_before_experiment(event, "consent.")
+def consent(events: Frame) -> Places:
+    """The events of the consent form."""
+    return _those(events, "pre_experiment", "consent.")
 
 
-def _is_before_experiment(event: Row, prefix: str) -> bool:
-    return event.get("category") == "pre_experiment" and str(event.get("event_type")).startswith(prefix)
+def _those(events: Frame, category: str, prefix: str = "") -> Places:
+    categories, types = events.values("category"), events.values("event_type")
+    return np.flatnonzero([each == category and (event_type or "").startswith(prefix)
+                           for each, event_type in zip(categories, types, strict=True)])
 
 
 def _is_over(row: Row) -> bool:

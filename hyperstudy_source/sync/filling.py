@@ -13,7 +13,8 @@ from hyperstudy_source.sync.freshness import Freshness
 from hyperstudy_source.sync.run import Run
 from hyperstudy_source.sync.scopes import Scope
 from hyperstudy_source.tables.fields import Row
-from hyperstudy_source.tables.hints import TableRows, TellRoom
+from hyperstudy_source.tables.frames import Frame
+from hyperstudy_source.tables.pages import TablePages, TellRooms
 
 
 @dataclass
@@ -21,7 +22,7 @@ class Table:
     """A data type as the visits of one slice fill it."""
 
     data_type: DataType
-    rows: TableRows
+    pages: TablePages
     state: dict[str, Any]
     """What dlt keeps for the resource from run to run."""
     loaded: Sequence[str]
@@ -46,14 +47,20 @@ class Table:
         """How many s may lie between two bytes of an answer."""
         return self.data_type.timeout or ANSWER_TIMEOUT
 
-    def shaped(
-        self, rows: Sequence[Row], scope: Scope | None, twins: Counter[str], tell_room: TellRoom | None = None
-    ) -> list[Row]:
-        """Rows of the API as rows of the table."""
-        shaped = self.rows.shape(rows, scope, twins, tell_room)
-        if self.rows.told_by and not self.data_type.key:
-            self.state["told_by"] = self.rows.told_by
-        self.run.new_fields.update(self.rows.types.grown)
-        for remark in self.rows.remarks():
+    def page(
+        self, rows: Sequence[Row], scope: Scope | None, twins: Counter[str], tell_rooms: TellRooms | None = None,
+        turn: int | None = None,
+    ) -> Frame:
+        """Rows of the API as rows of the table; from the row `turn` on, none is like one that came before."""
+        experiment_id, room_id = (scope.experiment_id, scope.room_id) if scope else (None, None)
+        frame = self.pages.page(rows, experiment_id, room_id, twins, tell_rooms, turn)
+        if self.pages.told_by and not self.data_type.key:
+            self.state["told_by"] = self.pages.told_by
+        self.run.new_fields.update(self.pages.types.grown)
+        for remark in self.pages.remarks():
             self.run.remark(remark)
-        return shaped
+        return frame
+
+    def shaped(self, rows: Sequence[Row], scope: Scope | None, twins: Counter[str]) -> list[Row]:
+        """The same as nested objects."""
+        return self.page(rows, scope, twins).rows()

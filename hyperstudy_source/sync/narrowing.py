@@ -12,11 +12,13 @@ from hyperstudy_source.sync.checkpoints import Place
 from hyperstudy_source.sync.cursors import Cursors
 from hyperstudy_source.sync.filling import Table
 from hyperstudy_source.sync.membership import UNNAMED, moment_of
+from hyperstudy_source.sync.paging import Stretch
 from hyperstudy_source.sync.room_ids import RoomIds
 from hyperstudy_source.sync.room_lists import Unlisted
 from hyperstudy_source.sync.scopes import Scope, Scopes
 from hyperstudy_source.sync.window_reads import WindowVisit
 from hyperstudy_source.tables.fields import Row, column_name
+from hyperstudy_source.tables.frames import Shaped
 from hyperstudy_source.tables.values import digest
 
 MOST_ROOMS = 50
@@ -35,11 +37,14 @@ class RoomByRoom(WindowVisit):
     It is complete if they leave no doubt of their own, and the experiment shows no rows but those of its rooms.
     """
 
+    _forgets = False
+    """Two rooms can have rows that are alike."""
+
     def __init__(self, table: Table, scope: Scope, cursors: Cursors, scopes: Scopes) -> None:
         super().__init__(table, scope, cursors)
         self._scopes, self._experiment_id, self._newest = scopes, scope.experiment_id, cursors.newest
 
-    def rows(self) -> Iterator[list[Row]]:
+    def rows(self) -> Iterator[Shaped]:
         """The rows of the window, room by room."""
         try:
             rooms = self._scopes.rooms_of(self._experiment_id)
@@ -59,7 +64,7 @@ class RoomByRoom(WindowVisit):
             self._doubts = list(dict.fromkeys([*self._reads.doubts, *self._doubts]))
         self._settle(self._newest)
 
-    def _of_rooms(self, rooms: Iterable[str]) -> Iterator[list[Row]]:
+    def _of_rooms(self, rooms: Iterable[str]) -> Iterator[Shaped]:
         for room_id in rooms:
             scope, start = Scope(self._experiment_id, room_id), self._window.start
             walk = self._walk_through(scope, Place(self.run.run_id, self.started, None, start, start, ordered=False))
@@ -72,10 +77,6 @@ class RoomByRoom(WindowVisit):
         """Whether these rooms have all rows of the experiment, as its own rows and their number tell."""
         told = 0 < len(rooms) <= MOST_ROOMS and self._reads.rooms and self._reads.rooms <= rooms
         return bool(told) and self.came >= (self._expected or 0)
-
-    def _forget_rows(self) -> None:
-        """Forgets nothing: two rooms can have rows that are alike."""
-
 
 class InTheirRooms(WindowVisit):
     """A read of rows whose key says their room. Where a room is not sure, the rooms of that person are read one by one.
@@ -90,10 +91,10 @@ class InTheirRooms(WindowVisit):
         self._by_time: list[Row] = []
         self._untold: list[Row] = []
 
-    def rows(self) -> Iterator[list[Row]]:
+    def rows(self) -> Iterator[Shaped]:
         """The rows, page by page, then those that were held back; a read goes on before the first of these."""
         for stretch in self._walk:
-            yield self._counted(stretch, self._walk)
+            yield self._sure_rows(stretch)
             if not stretch.is_last and self.run.slice_is_over:
                 yield from self._held_back()
                 self._keep_place()
@@ -104,8 +105,15 @@ class InTheirRooms(WindowVisit):
         yield from self._held_back()
         self._end()
 
+    def _sure_rows(self, stretch: Stretch) -> list[Row]:
+        rows, _ = self._held(stretch)
+        before = self.came
+        shaped = self.shaped(rows)
+        self._walk.discount(len(shaped) - (self.came - before))
+        return shaped
+
     def _with_rooms(self, shaped: list[Row], room_ids: RoomIds) -> list[Row]:
-        by_time, untold = room_ids.taken()
+        by_time, untold = ([shaped[row] for row in rows] for rows in room_ids.taken())
         nobodys = [row for row in untold if not row.get("participant_id")]
         if nobodys and room_ids.why_left_out():
             nobodys = []

@@ -17,6 +17,7 @@ from hyperstudy_source.sync.paging import Moved
 from hyperstudy_source.sync.scopes import Scope
 from hyperstudy_source.sync.window_reads import WindowVisit
 from hyperstudy_source.tables.fields import Row
+from hyperstudy_source.tables.frames import Shaped
 from hyperstudy_source.tables.values import digest
 
 Stay = tuple[str, str]
@@ -36,11 +37,13 @@ class ParticipantsVisit(WindowVisit):
         """The rows by what they say, for every time at which somebody joined a room."""
         self._handed_on = set(self._twins)
 
-    def rows(self) -> Iterator[list[Row]]:
+    def rows(self) -> Iterator[Shaped]:
         """All rows once they have come, or those that have come where that is broken off."""
         try:
             for stretch in self._walk:
-                self._counted(stretch, self._walk)
+                rows, _ = self._held(stretch)
+                before = self.came
+                self._walk.discount(len(self.shaped(rows)) - (self.came - before))
         except (HyperStudyError, Moved) as stop:
             if self._waiting:
                 yield from self._pages_of_rows()
@@ -55,7 +58,7 @@ class ParticipantsVisit(WindowVisit):
         for first in range(0, len(rows), size):
             yield rows[first:first + size]
 
-    def _count_keys(self, shaped: Sequence[Row]) -> None:
+    def _count_rows(self, shaped: Sequence[Row]) -> None:
         """Counts the rows of one answer, and holds them. Raises `Moved` where the other row may be handed on by now."""
         here: dict[Stay, dict[datetime, dict[str, Row]]] = {}
         for row in shaped:

@@ -28,8 +28,8 @@ from hyperstudy_source.sync.run import Reads, Run
 from hyperstudy_source.sync.scopes import EVERYWHERE, READS, Scope, Scopes
 from hyperstudy_source.sync.sharing import Items
 from hyperstudy_source.sync.window_reads import WindowVisit
-from hyperstudy_source.tables.fields import Row
-from hyperstudy_source.tables.hints import TableRows
+from hyperstudy_source.tables.frames import Shaped
+from hyperstudy_source.tables.pages import TablePages
 
 TURNS_TO_BEGIN = 3
 """Turns of all other resources after which one that has not begun is not waited for."""
@@ -48,9 +48,9 @@ class Reader:
         state = dlt.current.resource_state(data_type.name)
         known, loaded = self._tables.get(data_type.name), _loaded(data_type)
         if known is None or known.state is not state or known.loaded != loaded:
-            rows = TableRows(data_type, dlt.current.source_schema(), state)
+            pages = TablePages(data_type, dlt.current.source_schema(), state)
             known = self._tables[data_type.name] = Table(
-                data_type, rows, state, loaded, self.client, self.run, self.freshness, self.page_size)
+                data_type, pages, state, loaded, self.client, self.run, self.freshness, self.page_size)
         return known
 
     def due(
@@ -197,7 +197,7 @@ class Reader:
                 continue
             yield from self._window(table, scope, self._progress(table, scope, everything))
 
-    def _window(self, table: Table, scope: Scope, cursors: Cursors, backfill: str = "") -> Iterator[list[Row]]:
+    def _window(self, table: Table, scope: Scope, cursors: Cursors, backfill: str = "") -> Iterator[Shaped]:
         visit: WindowVisit
         if self.run.reads[table.name, scope].room_by_room:
             visit = RoomByRoom(table, scope, cursors, self.scopes)

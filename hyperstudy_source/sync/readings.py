@@ -17,12 +17,13 @@ import dlt
 
 from hyperstudy_source.data_types import DATA_TYPES, RECORDING_FILES, TABLES, DataType
 from hyperstudy_source.errors import SettingError
-from hyperstudy_source.sync.endpoints import READ_BY, is_consent, is_instruction, is_questionnaire, sessions
+from hyperstudy_source.sync.endpoints import READ_BY, consent, instructions, questionnaire, sessions
 from hyperstudy_source.sync.reader import Reader
 from hyperstudy_source.sync.resources import extracted
 from hyperstudy_source.sync.rooms import VARIABLES, room_variables, variable_timeline, variable_writes
 from hyperstudy_source.sync.sharing import Items, Part, Sharing, made_of
 from hyperstudy_source.tables.fields import Row, column_name
+from hyperstudy_source.tables.frames import Frame, Places
 
 Settings = tuple[Optional[datetime], Optional[datetime], float]
 """Of a reading by time: where it begins and ends, and how many s it goes back behind the cursors."""
@@ -106,14 +107,14 @@ def _all(page: Any) -> Any:
     return page
 
 
-def _rows_that(belong: Callable[[Row], bool]) -> Part:
-    return lambda page: [deepcopy(row) for row in page if belong(row)]
+def _rows_that(belong: Callable[[Frame], Places]) -> Part:
+    return lambda page: page.take(belong(page))
 
 
 TAKERS: Mapping[str, Callable[[Reader], Mapping[str, Part]]] = {
     "events": lambda _: {
-        "events": _all, "questionnaire": _rows_that(is_questionnaire), "instructions": _rows_that(is_instruction),
-        "consent": _rows_that(is_consent)},
+        "events": _all, "questionnaire": _rows_that(questionnaire), "instructions": _rows_that(instructions),
+        "consent": _rows_that(consent)},
     "deployments": lambda _: {"deployments": _all, "sessions": deepcopy},
     "rooms": lambda _: {"rooms": _all, "room_variables": deepcopy},
     "room_variables": lambda reader: {

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
+from typing import Any
 
 from hyperstudy_source.api.envelope import Page
 from hyperstudy_source.errors import ApiError, HyperStudyError, KeyRejected, QuotaReached
@@ -17,8 +18,10 @@ from hyperstudy_source.sync.filling import Table
 from hyperstudy_source.sync.ledger import SETTLED, LedgerRow, Status, status_of
 from hyperstudy_source.sync.paging import Moved, OffsetPages, Params
 from hyperstudy_source.sync.room_ids import RoomIds
+from hyperstudy_source.sync.room_lists import LISTS
 from hyperstudy_source.sync.scopes import EVERYWHERE, Scope, explained
 from hyperstudy_source.tables.fields import Row
+from hyperstudy_source.tables.frames import Frame
 from hyperstudy_source.tables.misfits import Misfit
 
 GOES_ON = "the slice was over; the next one goes on from here"
@@ -146,26 +149,44 @@ class Visit:
 
     def shaped(self, rows: Sequence[Row], scope: Scope | None = None) -> list[Row]:
         """Rows of the API as rows of the table, counted."""
-        shaped = self._placed(rows, scope or self.scope)
-        data_type = self.table.data_type
-        if data_type.key:
-            self._count_keys(shaped)
+        shaped = self._with_rooms(self._placed(rows, scope or self.scope).rows(), self._room_ids)
+        if self.table.data_type.key:
+            self._count_rows(shaped)
         else:
             self._distinct += len(shaped)
         return shaped
 
-    def _count_keys(self, shaped: Sequence[Row]) -> None:
+    def frame(self, rows: Sequence[Row], scope: Scope | None = None, turn: int | None = None) -> Frame:
+        """The same as columns; from the row `turn` on, none is like one that came before."""
+        frame = self._placed(rows, scope or self.scope, turn)
+        left_out = self._without_room(self._room_ids)
+        if left_out:
+            turn = None if turn is None else turn - sum(row < turn for row in left_out)
+            frame = frame.without(left_out)
+        if not self.table.data_type.key:
+            self._distinct += len(frame)
+            return frame
+        keys = list(zip(*(frame.values(column) for column in self._told_by), strict=True))
+        self._count_keys(keys[:turn])
+        if turn is not None:
+            self._keys.clear()
+            self._count_keys(keys[turn:])
+        return frame
+
+    def _count_rows(self, shaped: Sequence[Row]) -> None:
         """Counts rows of one answer by their keys."""
-        here: set[int] = set()
-        for row in shaped:
-            key = hash(tuple(str(row.get(column)) for column in self._told_by))
-            if key in here:
-                self._repeats[str(row.get(self._told_by[-1]))] += 1
-            elif key in self._keys:
-                self.straddles = True
-            else:
-                self._distinct += 1
-            here.add(key)
+        self._count_keys([tuple(row.get(column) for column in self._told_by) for row in shaped])
+
+    def _count_keys(self, keys: Sequence[tuple[Any, ...]]) -> None:
+        hashes = list(map(hash, keys))
+        here = set(hashes)
+        if len(here) < len(hashes):
+            for key, repeated in Counter(keys).items():
+                if repeated > 1:
+                    self._repeats[str(key[-1])] += repeated - 1
+        known = here & self._keys
+        self.straddles = self.straddles or bool(known)
+        self._distinct += len(here) - len(known)
         self._keys |= here
 
     @property
@@ -173,29 +194,30 @@ class Visit:
         """The columns that tell rows with a key."""
         return self.table.data_type.key_columns
 
-    def _placed(self, rows: Sequence[Row], scope: Scope | None) -> list[Row]:
-        """The rows with the rooms of those that do not name theirs, as far as they can be told.
-
-        A row whose key needs the room is left out where the next run may tell it: it would come under another key then.
-        """
+    def _placed(self, rows: Sequence[Row], scope: Scope | None, turn: int | None = None) -> Frame:
+        """The rows with the rooms of those that do not name theirs, as far as they can be told."""
         room_ids, before = self._room_ids, self.table.client.sent_here
-        shaped = self.table.shaped(rows, scope, self._twins, room_ids.tell)
-        self._misfits.update(self.table.rows.misfits())
-        self.run.room_lists.observe(self.table.name, self.scope, self.started, rows, shaped)
-        room_ids.look_up()
+        frame = self.table.page(rows, scope, self._twins, room_ids.tell, turn)
+        self._misfits.update(self.table.pages.misfits())
+        if self.table.name in LISTS:
+            self.run.room_lists.observe(self.table.name, self.scope, self.started, rows, frame.rows())
+        room_ids.look_up(frame)
         self._requests += self.table.client.sent_here - before
-        return self._with_rooms(shaped, room_ids)
+        return frame
 
-    def _with_rooms(self, shaped: list[Row], room_ids: RoomIds) -> list[Row]:
-        """The rows without those that can only be loaded once their room is known."""
+    def _without_room(self, room_ids: RoomIds) -> list[int]:
+        """The rows that can only be loaded once their room is known: they would come under another key then."""
         _, untold = room_ids.taken()
         if untold and (reason := room_ids.why_left_out()):
             self.doubt(f"rows do not say their room, and {reason.rstrip('.')}; they are left out")
-            left_out = {id(row) for row in untold}
             self._left_out += len(untold)
-            return [row for row in shaped if id(row) not in left_out]
+            return untold
         room_ids.count += len(untold)
-        return shaped
+        return []
+
+    def _with_rooms(self, shaped: list[Row], room_ids: RoomIds) -> list[Row]:
+        left_out = set(self._without_room(room_ids))
+        return [row for number, row in enumerate(shaped) if number not in left_out]
 
     @property
     def received(self) -> int:

@@ -23,12 +23,16 @@ from dlt.extract.pipe import Pipe
 from hyperstudy_source.data_types import SYNC_LEDGER, DataType
 from hyperstudy_source.errors import DestinationError, SettingError
 from hyperstudy_source.sync.run import Run
+from hyperstudy_source.tables.frames import Shaped
 from hyperstudy_source.tables.hints import MERGE_STRATEGY, child_tables, declare, hints
+from hyperstudy_source.tables.items import AsArrow, as_objects, is_extracted
 
 RUN_OF = "hyperstudy_run"
 """Under this name a resource tells its run, whatever dlt wraps around it."""
 LEAVES_ROWS_ALONE = (IncrementalResourceWrapper, LimitItem, MetricsItem)
 """Steps of dlt that change no row. The filter of an incremental is switched off."""
+TAKES_ARROW = (IncrementalResourceWrapper, MetricsItem)
+"""Those of them for which a page may be several items, of its table and its child tables; a limit counts them."""
 
 
 class Ledger(DltResource):
@@ -62,9 +66,10 @@ def extracted(run: Run) -> set[str]:
     return {each.name for each in found if getattr(each, RUN_OF, None) == run.token}
 
 
-def prepare(run: Run, data_type: DataType) -> None:
+def prepare(run: Run, data_type: DataType) -> Callable[[Shaped], Iterator[Any]]:
     """Makes sure that the rows of the resource that dlt extracts now come into a table that keeps them as they are.
 
+    Returns what makes items of dlt of these rows.
     Raises `DestinationError` where the destination cannot merge: dlt would append there, and double rows in silence.
     Raises `SettingError` where the resource is not to be merged by its key any more.
     """
@@ -77,15 +82,20 @@ def prepare(run: Run, data_type: DataType) -> None:
         _merge_as_a_whole(capabilities)
     of, schema = dlt.current.resource(), dlt.current.source_schema()
     _check_hints(of, data_type)
-    _prepare_table(schema, data_type, capabilities, bool(of.schema_contract or schema.settings.get("schema_contract")))
+    has_contract = bool(of.schema_contract or schema.settings.get("schema_contract"))
+    _prepare_table(schema, data_type, capabilities, has_contract)
     pipe = cast(Pipe, dlt.current.pipe())
-    if any(step is not pipe.gen and not isinstance(step, LEAVES_ROWS_ALONE) for step in pipe.steps):
+    steps = [step for step in pipe.steps if step is not pipe.gen]
+    if not all(isinstance(step, LEAVES_ROWS_ALONE) for step in steps):
         run.extract.changed.add(data_type.name)
     if SYNC_LEDGER.name not in dlt.current.source().resources and not run.extract.unledgered:
         run.extract.unledgered = True
         logger.warning(
             f"{data_type.name} is run without its source, so nothing tells whether it is complete. Run "
             f"hyperstudy_source().with_resources(\"{data_type.name}\"), or sync_ledger beside it.")
+    takes_arrow = (is_extracted() and _file_format(capabilities) == "parquet" and not has_contract
+                   and all(isinstance(step, TAKES_ARROW) for step in steps))
+    return AsArrow(data_type, schema) if takes_arrow else as_objects
 
 
 def is_created(data_type: DataType) -> bool:

@@ -19,7 +19,8 @@ from hyperstudy_source.sync.ledger import Status
 from hyperstudy_source.sync.membership import People, Rooms
 from hyperstudy_source.sync.scopes import ROOMS_PAGE, Scope
 from hyperstudy_source.tables.fields import Row, column_name
-from hyperstudy_source.tables.rows import ColumnTypes, RowShaper
+from hyperstudy_source.tables.shaping import Shaper
+from hyperstudy_source.tables.types import ColumnTypes
 
 LISTS = ("rooms", "participants")
 KEPT = tuple(column_name(name) for name in (
@@ -141,7 +142,7 @@ class RoomLists:
             return Unlisted(f"the list of {name} cannot be read: {reason}", passing=name not in self._forbidden)
         data_type, started = DATA_TYPES[name], datetime.fromtimestamp(client.clock(), timezone.utc)
         path, params = Scope(experiment_id).endpoint(data_type)
-        shaper = RowShaper(name, data_type.fields, (), ColumnTypes({}))
+        shaper = Shaper(name, data_type.fields, (), ColumnTypes({}))
         rows: list[Row] = []
         received, totals, doubted = 0, set[Any](), False
         try:
@@ -149,7 +150,7 @@ class RoomLists:
                 received += len(page.rows)
                 totals.add(page.total)
                 doubted = doubted or bool(page.warnings) or page.stops_short
-                rows += [shaper.shape(row) for row in page.rows]
+                rows += shaper.page(page.rows).rows()
         except QuotaReached:
             raise Unlisted(f"the list of {name} could not be asked for", passing=True) from None
         except (Forbidden, NotFound) as refusal:

@@ -21,6 +21,7 @@ from hyperstudy_source.sync.reads import GOES_ON, Visit
 from hyperstudy_source.sync.rounds import LONGEST_ROUND
 from hyperstudy_source.sync.scopes import Scope
 from hyperstudy_source.tables.fields import Row
+from hyperstudy_source.tables.frames import Frame, Shaped
 
 NOTHING_IS_LATER = "9999-01-01T00:00:00.000Z"
 """A `startTime` for which there are no rows."""
@@ -31,6 +32,9 @@ MOST_TWINS = 10_000
 class WindowVisit(Visit):
     """A read of a window of time. It can be interrupted after each page, and goes on there with the next slice."""
 
+    _forgets = True
+    """Whether no row is like one of an earlier time, so that those need not be remembered."""
+
     def __init__(self, table: Table, scope: Scope, cursors: Cursors) -> None:
         super().__init__(table, scope)
         self._cursors, self._window = cursors, cursors.window
@@ -39,7 +43,7 @@ class WindowVisit(Visit):
         self._before = self._after = cursors.newest
         self._walk = self._walk_through(scope, self._begin())
 
-    def rows(self) -> Iterator[list[Row]]:
+    def rows(self) -> Iterator[Shaped]:
         """The rows of the window, page by page. State moves when the rows that it covers have been handed on.
 
         A limit closes a resource at its last item, and whether that is stored nobody knows.
@@ -104,26 +108,29 @@ class WindowVisit(Visit):
             size -= size // 3
         return self.page(path, size, {**place, **params}, offset, mark)
 
-    def _counted(self, stretch: Stretch, walk: Walk, scope: Scope | None = None) -> list[Row]:
+    def _counted(self, stretch: Stretch, walk: Walk, scope: Scope | None = None) -> Frame:
         """The rows that belong to the window, as the table wants them."""
-        self._received += len(stretch.rows)
-        self._rooms.update(str(row.get("roomId") or "") for row in stretch.rows)
+        rows, turn = self._held(stretch)
         before = self.came
-        shaped = self.shaped(self._held(stretch, slice(None, stretch.turn)), scope)
-        if stretch.turn is not None:
-            self._forget_rows()
-            shaped += self.shaped(self._held(stretch, slice(stretch.turn, None)), scope)
-        walk.discount(len(shaped) - (self.came - before))
-        return shaped
+        frame = self.frame(rows, scope, turn)
+        walk.discount(len(frame) - (self.came - before))
+        return frame
 
-    def _held(self, stretch: Stretch, part: slice) -> list[Row]:
+    def _held(self, stretch: Stretch) -> tuple[list[Row], int | None]:
+        """The rows of a stretch that belong to the window, and where its turn is among them."""
+        self._received += len(stretch.rows)
+        self._rooms.update(str(room or "") for room in {row.get("roomId") for row in stretch.rows})
+        turn = stretch.turn if self._forgets else None
+        before = self._in_window(stretch, slice(None, turn))
+        if turn is None:
+            return before, None
+        return before + self._in_window(stretch, slice(turn, None)), len(before)
+
+    def _in_window(self, stretch: Stretch, part: slice) -> list[Row]:
+        if not self._window.bound:
+            return self.in_scope(list(stretch.rows[part]))
         rows = zip(stretch.rows[part], stretch.moments[part], strict=True)
         return self.in_scope([row for row, moment in rows if self._window.holds(moment)])
-
-    def _forget_rows(self) -> None:
-        """Forgets the rows that came: none that is like them comes any more."""
-        self._twins.clear()
-        self._keys.clear()
 
     def _keep_place(self) -> None:
         self._reads.twins, self._reads.rooms = self._twins, self._rooms

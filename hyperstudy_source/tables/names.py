@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any
 
 from hyperstudy_source.api.redaction import is_dropped
@@ -84,6 +84,10 @@ class Place:
             self._count += 1
             self.columns[api_name] = self._claim(_escaped(api_name), _base(api_name), holds_lists=True)
         return [self.columns[api_name] for api_name in new[:room]] if self._documents_fields else []
+
+    def may_turn_to_map(self, names: Set[str]) -> bool:
+        """Whether objects with these names may have one key too many for columns."""
+        return self._may_be_map and self._count + len(names - self.columns.keys()) > self._most
 
     def turns_to_map(self, value: Row) -> bool:
         """Whether an object is one key too many for columns; what comes here from then on is rows of a child table."""

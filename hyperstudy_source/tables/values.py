@@ -210,17 +210,18 @@ def digest(row: Mapping[str, Any], fields: Iterable[str] | None = None) -> str:
     """
     told = dict(row) if fields is None else {k: row[k] for k in fields if row.get(k) is not None}
     try:
-        told = _canonical(told)
+        told = canonical(told)
     except RecursionError:
         told = {k: as_text(v) for k, v in told.items()}
     return hashlib.blake2b(_TOLD.encode(told).encode(), digest_size=16).hexdigest()
 
 
-def _canonical(value: Any) -> Any:
+def canonical(value: Any) -> Any:
+    """A value as it is told from others: without signed links and nulls, whole numbers as such."""
     if isinstance(value, str):
         return without_signed_links(value)
     if isinstance(value, float):
         return int(value) if value.is_integer() else value
     if isinstance(value, dict):
-        return {k: _canonical(v) for k, v in value.items() if v is not None and not is_dropped(k)}
-    return [_canonical(item) for item in value] if isinstance(value, list) else value
+        return {k: canonical(v) for k, v in value.items() if v is not None and not is_dropped(k)}
+    return [canonical(item) for item in value] if isinstance(value, list) else value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from itertools import product
 from typing import Any
@@ -29,7 +29,8 @@ from hyperstudy_source.tables.fields import (
     columns,
 )
 from hyperstudy_source.tables.names import DLT_COLUMNS
-from hyperstudy_source.tables.rows import DEEPEST, ColumnTypes, RowShaper
+from hyperstudy_source.tables.shaping import DEEPEST, Shaper
+from hyperstudy_source.tables.types import ColumnTypes
 
 NOON = "2024-06-15T12:00:00.000Z"
 WHEN = datetime(2024, 6, 15, 12, tzinfo=timezone.utc)
@@ -57,8 +58,16 @@ def known(name: str, fields: Mapping[str, Field]) -> dict[tuple[str, str], str]:
             for table, declared in columns(fields).items() for column, kind in declared.items()}
 
 
-def shaper(fields: Mapping[str, Field] = ONE_OF_EACH, reserved: tuple[str, ...] = ()) -> RowShaper:
-    return RowShaper("t", fields, reserved, ColumnTypes(known("t", fields)))
+Shape = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def shaping(
+    fields: Mapping[str, Field] = ONE_OF_EACH, reserved: tuple[str, ...] = (), types: ColumnTypes | None = None,
+    table: str = "t",
+) -> Shape:
+    """Shapes one row after the other."""
+    shaper = Shaper(table, fields, reserved, types or ColumnTypes(known(table, fields)))
+    return lambda row: shaper.page([row]).rows()[0]
 
 
 def cells(
@@ -86,18 +95,18 @@ def nested(levels: int, value: Any) -> Any:
 
 PLACES: dict[str, tuple[str, Any, dict[str, Any]]] = {
     "number": ("n", 45, {"n": 45.0}), "number_as_text": ("n", "45", {"n": 45.0, "n_text": "45"}),
-    "number_word": ("n", "Agree", {"n": None, "n_text": "Agree"}),
-    "number_list": ("n", [1], {"n": None, "n_text": "[1]"}),
+    "number_word": ("n", "Agree", {"n_text": "Agree"}),
+    "number_list": ("n", [1], {"n_text": "[1]"}),
     "number_huge": ("n", 10**30, {"n": 1e30, "n_text": str(10**30)}), "null": ("n", None, {}),
-    "count": ("c", 45.0, {"c": 45}), "count_fraction": ("c", 4.5, {"c": None, "c_text": "4.5"}),
-    "flag": ("f", True, {"f": True}), "flag_number": ("f", 1, {"f": None, "f_text": "1"}),
+    "count": ("c", 45.0, {"c": 45}), "count_fraction": ("c", 4.5, {"c_text": "4.5"}),
+    "flag": ("f", True, {"f": True}), "flag_number": ("f", 1, {"f_text": "1"}),
     "time": ("t", NOON, {"t": WHEN}), "time_epoch": ("t", 1718452800000, {"t": WHEN, "t_text": "1718452800000"}),
-    "time_word": ("t", "soon", {"t": None, "t_text": "soon"}),
-    "time_of_no_day": ("t", "2024-02-30T10:00:00Z", {"t": None, "t_text": "2024-02-30T10:00:00Z"}),
+    "time_word": ("t", "soon", {"t_text": "soon"}),
+    "time_of_no_day": ("t", "2024-02-30T10:00:00Z", {"t_text": "2024-02-30T10:00:00Z"}),
     "text": ("id", 45.0, {"id": "45"}), "text_object": ("id", {"a": 1}, {"id": '{"a": 1}'}),
     "any_number": ("any", 7, {"any_number": 7.0}), "any_text": ("any", "7", {"any_text": "7"}),
     "any_flag": ("any", True, {"any_bool": True}), "any_object": ("any", {"a": 1}, {"any": {"a": 1.0}}),
-    "any_list": ("any", [1, None], {"any": [{"value": 1.0}, {"value": None}]}),
+    "any_list": ("any", [1, None], {"any": [{"value": 1.0}, {}]}),
     "mostly_text": ("content", NOON, {"content": NOON}), "mostly_text_number": ("content", 7, {"content_number": 7.0}),
     "configuration": ("conf", {"a": [1, None]}, {"conf": {"a": [1, None]}}),
     "configuration_list": ("conf", [1], {"conf": [1]}),
@@ -110,9 +119,9 @@ PLACES: dict[str, tuple[str, Any, dict[str, Any]]] = {
     "list_single": ("items", "a", {"items": [{"value": "a"}]}),
     "list_empty": ("items", [], {"items_text": "[]"}),
     "list_of_lists": ("items", [[1, [2]]], {"items": [{"list": [{"value": 1.0}, {"list": [{"value": 2.0}]}]}]}),
-    "things": ("things", [{"order": "x"}, 7], {"things": [{"order": None, "order_text": "x"}, {"value": 7.0}]}),
+    "things": ("things", [{"order": "x"}, 7], {"things": [{"order_text": "x"}, {"value": 7.0}]}),
     "map": ("map", {"Valence": 72, "": "x", "a.b\n": None}, {"map": [
-        {"key": "Valence", "value": 72.0}, {"key": "", "value": None, "value_text": "x"}, {"key": "a.b\n"}]}),
+        {"key": "Valence", "value": 72.0}, {"key": "", "value_text": "x"}, {"key": "a.b\n"}]}),
     "map_number": ("map", 45, {"map": 45.0}),
     "map_key_of_half_a_character": ("map", {"\ud800": 1}, {
         "map": [{"key": "\N{REPLACEMENT CHARACTER}", "value": 1.0}]}),
@@ -129,7 +138,7 @@ PLACES: dict[str, tuple[str, Any, dict[str, Any]]] = {
 
 @pytest.mark.parametrize(("field", "sent", "shaped"), PLACES.values(), ids=PLACES)
 def test_a_value_has_its_place(field: str, sent: Any, shaped: dict[str, Any]) -> None:
-    assert shaper().shape({field: sent}) == shaped
+    assert shaping()({field: sent}) == shaped
 
 
 @pytest.mark.parametrize("data_type", DATA_TYPES.values(), ids=DATA_TYPES)
@@ -138,7 +147,7 @@ def test_a_column_never_holds_two_types(data_type: DataType) -> None:
     json_columns = {place for place, kind in declared.items() if kind == "json"}
     broken: dict[str, set[str]] = defaultdict(set)
     for field, one, other in product([*data_type.fields, "grownLater"], HOSTILE, HOSTILE):
-        shape = RowShaper(data_type.name, data_type.fields, data_type.added_columns, ColumnTypes(declared)).shape
+        shape = shaping(data_type.fields, tuple(data_type.added_columns), table=data_type.name)
         held: dict[tuple[str, str], set[type]] = defaultdict(set)
         for value in (HOSTILE[one], HOSTILE[other]):
             for table, column, kind in cells(shape({field: value}), data_type.name, json_columns):
@@ -152,7 +161,7 @@ def test_a_column_never_holds_two_types(data_type: DataType) -> None:
 @pytest.mark.parametrize("value", HOSTILE.values(), ids=HOSTILE)
 def test_what_is_sent_is_in_the_row(data_type: DataType, value: Any) -> None:
     for field in [*data_type.fields, "grownLater"]:
-        shaped = shaper(data_type.fields).shape({field: value})
+        shaped = shaping(data_type.fields)({field: value})
         assert list(cells(shaped, "t", {("t", column_name(field))})), field
 
 
@@ -162,13 +171,13 @@ def test_what_is_sent_is_in_the_row(data_type: DataType, value: Any) -> None:
     ([NOON, 1718452800000], [{"f": NOON}, {"f_number": 1718452800000.0}]),
 ], ids=["number_first", "text_first", "time_first"])
 def test_a_new_field_keeps_the_type_in_which_it_was_first_seen(values: list[Any], shaped: list[Any]) -> None:
-    shape = shaper({}).shape
+    shape = shaping({})
     assert [shape({"f": value}) for value in values] == shaped
 
 
 def test_a_new_field_keeps_the_type_of_earlier_runs() -> None:
     types = ColumnTypes({("t", "f"): "text", ("t__list", "value"): "bool", ("t", "o__a"): "bigint"})
-    shape = RowShaper("t", {"id": TEXT}, (), types).shape
+    shape = shaping({"id": TEXT}, types=types)
     assert shape({"f": 45, "list": [1], "o": {"a": 2}}) == {
         "f_number": 45.0, "list": [{"value_number": 1.0}], "o": {"a_number": 2.0}}
     assert types.grown == set()
@@ -176,7 +185,7 @@ def test_a_new_field_keeps_the_type_of_earlier_runs() -> None:
 
 def test_a_field_that_no_documentation_knows_is_noted_under_its_column() -> None:
     types = ColumnTypes(known("t", ONE_OF_EACH))
-    shape = RowShaper("t", ONE_OF_EACH, (), types).shape
+    shape = shaping(types=types)
     for value in (1, "x", None, {"inside": 1}):
         shape({"n": value, "grownLater": value, "obj": {"grownLater": value}, "any": {"inside": value}, "absent": None})
     assert types.grown == {"t.grown_later", "t.obj__grown_later"}
@@ -201,7 +210,7 @@ COLLISIONS: dict[str, dict[str, Any]] = {
 def test_names_that_collide_do_not_overwrite_each_other(row: dict[str, Any]) -> None:
     fields: dict[str, Field] = {"participantId": TEXT, "onset": NUMBER, "value": ANY}
     reserved = ("row_key", "onset_sec", "experiment_id")
-    shaped = shaper(fields, reserved).shape(row)
+    shaped = shaping(fields, reserved)(row)
     kept = sorted(str(value).removesuffix(".0") for value in shaped.values() if value is not None)
     assert kept == sorted(map(str, row.values()))
     assert not (DLT_COLUMNS | set(reserved)) & set(shaped)
@@ -210,18 +219,18 @@ def test_names_that_collide_do_not_overwrite_each_other(row: dict[str, Any]) -> 
 
 def test_of_two_spellings_the_documented_and_then_the_usual_one_has_the_plain_name() -> None:
     row = {"participantID": "b", "videoURL": "d", "videoUrl": "c", "participantId": "a"}
-    assert shaper({"participantId": TEXT}).shape(row) == {
+    assert shaping({"participantId": TEXT})(row) == {
         "participant_id": "a", "participant_id_2": "b", "video_url": "c", "video_url_2": "d"}
 
 
 def test_a_misfit_does_not_overwrite_the_field_whose_column_it_needs() -> None:
-    shape = shaper({}).shape
+    shape = shaping({})
     assert shape({"f": 1, "f_text": "a"}) == {"f": 1.0, "f_text": "a"}
     assert sorted(shape({"f": "x", "f_text": "b"}).values()) == ["b", "x"]
 
 
 def test_a_misfit_that_gives_way_to_another_field_keeps_to_columns_of_its_type() -> None:
-    shape = shaper({}).shape
+    shape = shaping({})
     rows = [shape(row) for row in ({"f": 1, "f_text": "a"}, {"f": "x", "f_text": "b"}, {"f_text_2": 3})]
     held = defaultdict(set)
     for _, column, kind in (cell for row in rows for cell in cells(row, "t", set())):
@@ -230,14 +239,14 @@ def test_a_misfit_that_gives_way_to_another_field_keeps_to_columns_of_its_type()
 
 
 def test_an_entry_of_a_map_keeps_its_key_after_the_same_field_came_as_a_list() -> None:
-    shape = shaper().shape
+    shape = shaping()
     shape({"roles": [{"name": "Host", "key": "k"}]})
     assert shape({"roles": {"host": {"name": "Host", "key": "k"}}})["roles"][0]["key"] == "host"
 
 
 @pytest.mark.parametrize("field", ["any", "obj", "conf", "map", "items", "grown"])
 def test_a_deep_value_ends_as_json_text(field: str) -> None:
-    shaped = shaper().shape({field: nested(200, {"downloadUrl": LINK, "link": LINK + "?sig=x", "n": 45})})
+    shaped = shaping()({field: nested(200, {"downloadUrl": LINK, "link": LINK + "?sig=x", "n": 45})})
     text = json.dumps(shaped)
     assert "sig=" not in text
     assert "downloadUrl" not in text
@@ -245,11 +254,11 @@ def test_a_deep_value_ends_as_json_text(field: str) -> None:
 
 
 def test_a_value_that_is_deeper_than_python_recurses_ends_no_run() -> None:
-    assert "45" in json.dumps(shaper().shape({"any": nested(700, 45)}))
+    assert "45" in json.dumps(shaping()({"any": nested(700, 45)}))
 
 
 def test_levels_that_become_columns_end_at_the_deepest() -> None:
-    shaped = shaper({}).shape({"f": nested(DEEPEST + 1, "x")})
+    shaped = shaping({})({"f": nested(DEEPEST + 1, "x")})
     for name in ["f", *["a"] * (DEEPEST - 1)]:
         shaped = shaped[name]
     assert shaped == {"a": '{"a": "x"}'}
