@@ -100,3 +100,18 @@ def test_a_list_that_cannot_be_read_any_more_takes_no_room_away(serve: Serve, pi
     assert sync(pipeline, api, full=True).exit_status == 3
     assert {name: rooms(pipeline, name) for name in KEPT} == told
     assert statuses(pipeline)["components", "exp_1"] == "incomplete"
+
+
+def test_rooms_are_told_later_where_the_lists_could_not_be_read_at_first(serve: Serve, pipeline: dlt.Pipeline) -> None:
+    """Also of an experiment in which nothing has changed since."""
+    api = serve(study_of_stays(), Behaviour(rows_with_ids=False, forbidden={(name, "exp_1") for name in LISTS}))
+    names = [*LISTS, "events", "chat", "eyetracking", "agent_runs"]
+    sync(pipeline, api, *names)
+    assert query(pipeline, "SELECT count(*) FROM eyetracking WHERE room_id IS NOT NULL") == [(0,)]
+    api.behaviour.forbidden = set()
+    assert sync(pipeline, api, *names).exit_status == 0
+    for name in ("events", "chat", "eyetracking"):
+        assert rooms(pipeline, name) == true_rooms(told=False, name=name)
+    before = len(api.requests)
+    sync(pipeline, api, *names)
+    assert not [request for request in api.requests[before:] if "eyetracking" in request.path]

@@ -20,7 +20,7 @@ from hyperstudy_source.sync.freshness import Freshness
 from hyperstudy_source.sync.ledger import SETTLED
 from hyperstudy_source.sync.narrowing import InTheirRooms, RoomByRoom, can_be_narrowed
 from hyperstudy_source.sync.participants import ParticipantsVisit
-from hyperstudy_source.sync.reads import Visit
+from hyperstudy_source.sync.reads import WITHOUT_ROOMS, Visit
 from hyperstudy_source.sync.room_ids import may_lack_rooms
 from hyperstudy_source.sync.room_lists import LISTS
 from hyperstudy_source.sync.rounds import Round, Task
@@ -79,7 +79,8 @@ class Reader:
             quiet = not backfill and self.freshness.is_quiet(table.loaded, scope)
             if tries >= READS:
                 self.run.notice(f"{table.name} of {scope}: {reason}")
-            elif (unless and unless(scope)) or not (quiet or self.is_done(table, scope, backfill)):
+            elif (unless and unless(scope)) or self._lacks_rooms(table, scope) or not (
+                    quiet or self.is_done(table, scope, backfill)):
                 yield scope
                 continue
             elif quiet:
@@ -101,7 +102,29 @@ class Reader:
             if turns and self.run.slice_is_over:
                 self.run.unfinished = True
                 return
+            if self._lacks_rooms(table, scope) and not self._read_anew_if_told(table, scope) and not (
+                    unless and unless(scope)):
+                quiet = not backfill and self.freshness.is_quiet(table.loaded, scope)
+                if quiet or self.is_done(table, scope, backfill):
+                    if quiet:
+                        Visit(table, scope).close("quiet")
+                    self.run.visited.setdefault(table.name, set()).add(scope)
+                    continue
             yield scope
+
+    def _lacks_rooms(self, table: Table, scope: Scope) -> bool:
+        """Whether rows of a scope have no room, for want of a list."""
+        return scope.cursor_key in table.state.get(WITHOUT_ROOMS, {})
+
+    def _read_anew_if_told(self, table: Table, scope: Scope) -> bool:
+        """Lets a scope be read from its beginning if the list that was wanting is there now."""
+        if not self.run.room_lists.has_people(scope.experiment_id):
+            return False
+        del table.state[WITHOUT_ROOMS][scope.cursor_key]
+        for name in table.loaded:
+            self.freshness.forget(name, scope)
+            dlt.current.resource_state(name).get("cursors", {}).pop(scope.cursor_key, None)
+        return True
 
     def _lists_come(self, scope: Scope, turns: int) -> bool:
         """Whether this slice is about to read a list of an experiment, after so many turns of the other resources."""
@@ -165,7 +188,8 @@ class Reader:
         if visit.status in ("complete", "incomplete") and reads.went_on:
             reads.went_on = False
             is_new = visit.status == "incomplete" or not self.freshness.is_quiet(table.loaded, scope)
-            return not self.run.is_limited and is_new
+            if visit.status == "complete" or not self.run.is_limited:
+                return not self.run.is_limited and is_new
         if visit.again and reads.made < READS:
             return True
         if reads.room_by_room or visit.status != "incomplete" or not isinstance(visit, WindowVisit):

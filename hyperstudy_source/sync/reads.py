@@ -28,6 +28,10 @@ GOES_ON = "the slice was over; the next one goes on from here"
 CLOSED = "the resource was closed before all of its rows were taken, as add_limit does; the next run reads it again"
 
 
+WITHOUT_ROOMS = "without_rooms"
+"""Under this name the state of a resource has the scopes of which rows have no room, since no list told it."""
+
+
 class NotAsked(HyperStudyError):
     """A data type is not asked for, since the API has refused it or failed before in this run."""
 
@@ -268,6 +272,8 @@ class Visit:
         if status != "quiet":
             self.run.reads[self.table.name, self.scope or EVERYWHERE].misfits = self._misfits
         self._remark_repeats()
+        if self.scope and self._room_ids.may_be_told_later:
+            self.table.state.setdefault(WITHOUT_ROOMS, {})[self.scope.cursor_key] = True
         if self.scope and status == "complete" and not self._room_ids.passing:
             self._note_read(self.scope)
         self.reason = None if status in SETTLED else reason or "; ".join(self._doubts) or None

@@ -126,6 +126,11 @@ class RoomIds:
         self.by_time, self.untold = [], []
         return taken
 
+    @property
+    def may_be_told_later(self) -> bool:
+        """Whether rows were loaded without a room for want of a list."""
+        return bool(self.count and self._lacking)
+
     def remark(self) -> None:
         """Says in the run's report how many rooms are not known, in place of what an earlier read has said."""
         if not self._apply:

@@ -112,6 +112,11 @@ class RoomLists:
         """The participants of an experiment. Raises `Unlisted`."""
         return self._list(client, "participants", experiment_id, People)
 
+    def has_people(self, experiment_id: str) -> bool:
+        """Whether all participants of an experiment are known by now."""
+        known = self._known.get(("participants", experiment_id))
+        return isinstance(known, People) and known.whole
+
     def first_joined(self, experiment_id: str, since: datetime) -> datetime | None:
         """When the first joined of those who were in rooms that began since then, as far as this run knows them."""
         with self._lock:

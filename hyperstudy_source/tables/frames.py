@@ -64,7 +64,8 @@ class Frame:
         starts = np.cumsum(lengths) - lengths
         parents = np.repeat(np.arange(len(lists)), lengths)
         child = Frame(len(items))
-        self.children.append(Child(path, child, parents, np.arange(len(items)) - starts[parents]))
+        if items:
+            self.children.append(Child(path, child, parents, np.arange(len(items)) - starts[parents]))
         return child, items
 
     def values(self, name: str) -> list[Any]:
@@ -134,8 +135,12 @@ def _inside(row: Row, path: Sequence[str]) -> Row:
 
 
 def _table(columns: dict[Path, pa.Array], own: dict[str, pa.Array], key: Collection[str] = ()) -> pa.Table:
-    """A table with dlt's own columns, which are declared to be never null as those of the key are."""
-    named = {"__".join(path): column for path, column in columns.items()} | own
+    """A table with dlt's own columns, which are declared to be never null as those of the key are.
+
+    A column of nothing but nulls is left out, as dlt does with objects.
+    """
+    filled = {"__".join(path): column for path, column in columns.items() if column.null_count < len(column)}
+    named = filled | own
     fields = [pa.field(name, column.type, nullable=name not in key and name not in own)
               for name, column in named.items()]
     return pa.Table.from_arrays(list(named.values()), schema=pa.schema(fields))
