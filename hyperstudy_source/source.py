@@ -19,6 +19,7 @@ from dlt.extract import DltResource
 
 from hyperstudy_source.api.budget import REQUESTS_PER_HOUR, REQUESTS_PER_MINUTE, Budget
 from hyperstudy_source.api.client import Client
+from hyperstudy_source.api.envelope import DEFAULT_PAGE
 from hyperstudy_source.data_types import DATA_TYPES, RECORDING_FILES, SYNC_LEDGER, TABLES, DataType
 from hyperstudy_source.destination.alignment import FILLED
 from hyperstudy_source.errors import SettingError
@@ -53,7 +54,7 @@ def hyperstudy_source(
     start_time: Union[str, date, None] = None,
     end_time: Union[str, date, None] = None,
     lookback: float = 3600,
-    page_size: int = 1000,
+    page_size: Optional[int] = None,
     bucket_url: Optional[str] = None,
     filename: str = SDK_PATTERN,
     recording_type: Optional[str] = None,
@@ -70,7 +71,8 @@ def hyperstudy_source(
     organisation. An experiment may be given by its name. `room_ids` and `participants` ("participant_id@room_id")
     narrow what is read; several ids are a list, or a text with commas. `start_time` and `end_time` (ISO 8601, a
     `datetime`, or a `date` for the start of that day; both included) bound a backfill: cursors are neither read nor
-    moved. `lookback`: s that are read again behind each cursor. `page_size`: rows to ask for with one request.
+    moved. `lookback`: s that are read again behind each cursor. `page_size`: rows to ask for with one request; without
+    it 1,000, and up to 10,000 of an endpoint that has more and takes it.
 
     `bucket_url`: where the files of recordings go, a folder or any URL of fsspec; without it none is fetched.
     `filename`: how they are called, of `file_names.NAME_FIELDS` in braces. `recording_type`: only "audio" or "video".
@@ -83,7 +85,7 @@ def hyperstudy_source(
 
     Raises `SettingError` where an option cannot work; while it is extracted, an `ApiError`.
     """
-    if page_size < 1:
+    if page_size is not None and page_size < 1:
         raise SettingError(f"page_size is {page_size}, but a page holds at least 1 row. Set page_size=1000.")
     if lookback < 0:
         raise SettingError(f"lookback is {lookback}, but it counts s backwards. Set lookback=3600.")
@@ -95,12 +97,12 @@ def hyperstudy_source(
     budget = Budget(
         requests_per_minute, requests_per_hour, run.max_requests, run.stop_on_quota, run.clock, run.sleep, folder=notes)
     client = run.client = run.client or Client(
-        api_key, base_url, organization_id, run.clock, run.sleep, budget, run.attempts)
+        api_key, base_url, organization_id, run.clock, run.sleep, budget, run.attempts, page_size)
     scopes = run.scopes = run.scopes or Scopes(
         client, listed_ids("experiment_ids", experiment_ids), listed_ids("room_ids", room_ids),
         participants_in_rooms(participants))
     files = _recording_files(run, client, bucket_url, filename, recording_type, download_threads)
-    reader = Reader(client, scopes, page_size, run, Freshness(run, scopes, settle_hours, max_open_days))
+    reader = Reader(client, scopes, page_size or DEFAULT_PAGE, run, Freshness(run, scopes, settle_hours, max_open_days))
     schema = dlt.current.source_schema()
     for table in TABLES.values():
         declare(schema, table)

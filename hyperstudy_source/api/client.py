@@ -20,6 +20,7 @@ import tenacity
 from hyperstudy_source.api.access import found_key, found_organization, found_url, origin
 from hyperstudy_source.api.budget import SCOPE, Budget
 from hyperstudy_source.api.envelope import Page, read_page
+from hyperstudy_source.api.page_sizes import PageSizes
 from hyperstudy_source.api.transport import connected, obstacle, unanswered
 from hyperstudy_source.errors import Intercepted, RateLimited, RequestRejected, ServerFailed, Unreachable
 
@@ -30,6 +31,8 @@ ANSWER_TIMEOUT = 60.0
 """s between two bytes of an answer; twice what the platform's own SDK allows."""
 ATTEMPTS = 5
 """How often a request that fails on the server's side is sent before the run gives up."""
+ATTEMPTS_AT_LARGE = 2
+"""How often a page larger than the default is asked for before it must be too large."""
 RATE_LIMIT_PATIENCE = 2 * 3600.0
 """s that one request may spend on 429: twice the hour over which the API counts."""
 SHORTEST_BACKOFF = 0.1
@@ -67,6 +70,8 @@ class Client:
     budget: Budget | None = field(default=None, repr=False)
     attempts: int = ATTEMPTS
     """How often a request that fails on the server's side is sent."""
+    page_size: int | None = None
+    """Rows to ask for with one request; None: the documented default, and more of an endpoint that has more."""
     request_count: int = field(default=0, init=False)
     """How many requests were sent, every attempt counted."""
 
@@ -79,11 +84,16 @@ class Client:
         self._threads = threading.local()
         self._lock = threading.Lock()
         self._refused: dict[str, set[str]] = {}
+        self._sizes = PageSizes(self.page_size)
 
     @property
     def sent_here(self) -> int:
         """How many requests the current thread has sent."""
         return int(getattr(self._threads, "sent", 0))
+
+    def rows_to_ask(self, path: str) -> int:
+        """The size of the next page of an endpoint."""
+        return self._sizes.of(SCOPE.split(path)[0])
 
     @property
     def address(self) -> str:
@@ -103,7 +113,7 @@ class Client:
         refused: set[str] = set()
         while True:
             try:
-                page = self._retrying(path, accepted, timeout)
+                page = self._fitting(endpoint, path, accepted, timeout)
             except RequestRejected as rejected:
                 left_out = _refused_parameters(rejected, accepted)
                 if not left_out:
@@ -115,6 +125,7 @@ class Client:
                 _LOG.warning(f"{endpoint} does not take {', '.join(sorted(refused))}; it is read without.")
                 with self._lock:
                     self._refused[endpoint] = self._refused.get(endpoint, set()) | refused
+            self._sizes.grow(endpoint, page)
             return page
 
     def pages(
@@ -154,12 +165,21 @@ class Client:
         """Whether an endpoint that says nothing of its pages has any: else it gives all rows at every offset."""
         return not self.get(path, {**params, "offset": BEYOND_ALL}, timeout=timeout).rows
 
-    def _retrying(self, path: str, params: Params, timeout: float) -> Page:
-        patience = _Patience(path, self._budget, self.sleep, self.attempts)
-        attempts = tenacity.Retrying(
+    def _fitting(self, endpoint: str, path: str, params: Params, timeout: float) -> Page:
+        """An answer; where a large page does not come, one of the default size."""
+        if not self._sizes.is_large(endpoint, params.get("limit")):
+            return self._retrying(path, params, timeout, self.attempts)
+        try:
+            return self._retrying(path, params, timeout, min(self.attempts, ATTEMPTS_AT_LARGE))
+        except (RequestRejected, ServerFailed, Unreachable):
+            return self._retrying(path, {**params, "limit": self._sizes.lower(endpoint)}, timeout, self.attempts)
+
+    def _retrying(self, path: str, params: Params, timeout: float, attempts: int) -> Page:
+        patience = _Patience(path, self._budget, self.sleep, attempts)
+        retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type((RateLimited, ServerFailed, Unreachable)), after=patience.after,
             stop=patience.is_over, wait=patience.seconds, sleep=patience.wait, reraise=True)
-        return attempts(self._once, path, params, timeout)
+        return retrying(self._once, path, params, timeout)
 
     def _once(self, path: str, params: Params, timeout: float) -> Page:
         url = f"{self._url}/{path.lstrip('/')}"

@@ -32,6 +32,8 @@ from hyperstudy_source.errors import (
     ServerFailed,
 )
 
+DEFAULT_PAGE = 1000
+"""Rows of a page where no `limit` is given (documented); where a larger one is, as many may be all that come."""
 LONGEST_CODE = 60
 LONGEST_MESSAGE = 300
 """Characters of the API's own text that an error repeats."""
@@ -55,6 +57,8 @@ class Page:
     """Rows in which an object has a name twice with different values."""
     torn: bool = False
     """Whether the answer has `data` twice, of which only the last is read."""
+    size: int = 0
+    """Bytes of the answer."""
 
     @property
     def warnings(self) -> list[str]:
@@ -78,14 +82,21 @@ class Page:
         pagination = _object(self.metadata.get("pagination"))
         if not self.rows:
             return True
+        asked = _count(pagination.get("limit")) or _count(self.params.get("limit"))
+        given = min(asked, DEFAULT_PAGE) if asked else None
         if not pagination:
-            return len(self.rows) != _count(self.params.get("limit"))
+            return len(self.rows) not in (asked, given)
         if pagination.get("hasMore") is not None:
             return not pagination["hasMore"]
         received = (self.offset or 0) + len(self.rows)
-        asked = _count(pagination.get("limit")) or _count(self.params.get("limit"))
         return not (_count(pagination.get("nextOffset")) or received < (_count(pagination.get("total")) or 0)
-                    or (asked and len(self.rows) >= asked))
+                    or (given and len(self.rows) >= given))
+
+    @property
+    def says_more(self) -> bool:
+        """Whether the API says by itself that more follows."""
+        pagination = _object(self.metadata.get("pagination"))
+        return bool(self.rows and pagination.get("hasMore") is True)
 
     @property
     def is_paginated(self) -> bool:
@@ -138,7 +149,7 @@ def read_page(response: requests.Response, path: str, params: Mapping[str, Any])
                            path=path, status=response.status_code)
     repeats = [(row, repeat) for row in rows for repeat in found.in_row(row)] if found else []
     torn = any(repeat.name == "data" for repeat in found.of(body))
-    return Page(rows, _object(body.get("metadata")), params, repeats, torn)
+    return Page(rows, _object(body.get("metadata")), params, repeats, torn, len(response.content))
 
 
 def _error(response: requests.Response, status: int, error: Mapping[str, Any], path: str) -> ApiError:

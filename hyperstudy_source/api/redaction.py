@@ -25,7 +25,7 @@ _SIGNED_LINK = re.compile(
 
 def is_dropped(api_name: str) -> bool:
     """Whether a field of this name holds a signed link and nothing else, however the name is spelled."""
-    return "ownload" in api_name and re.sub(r"[\W_]", "", api_name).lower() in DROPPED_FIELDS
+    return "ownload" in api_name.lower() and re.sub(r"[\W_]", "", api_name).lower() in DROPPED_FIELDS
 
 
 def without_signed_links(text: str) -> str:

@@ -18,8 +18,8 @@ from hyperstudy_source.api.client import REPEATED_PAGES
 from hyperstudy_source.api.envelope import Page
 from hyperstudy_source.sync.checkpoints import Link, Place
 from hyperstudy_source.sync.cursors import MARGIN, Window
-from hyperstudy_source.tables.fields import Row
-from hyperstudy_source.tables.values import read_time
+from hyperstudy_source.tables.columns import python_times, times_column
+from hyperstudy_source.tables.fields import Row, field_of
 
 Params = dict[str, Any]
 Ask = Callable[[Params, int, str], Page | None]
@@ -211,7 +211,8 @@ class Walk:
         return {**order, **replace(self._window, start=self.place.after).params}
 
     def _moments(self, page: Page) -> list[datetime | None]:
-        return [read_time(row.get(self._field)) if self._field else None for row in page.rows]
+        field = self._field
+        return python_times(times_column(field_of(page.rows, field))) if field else [None] * len(page.rows)
 
     def _is_due(self, moment: datetime | None) -> bool:
         return moment is None or self.place.after is None or moment >= self.place.after

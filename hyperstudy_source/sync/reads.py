@@ -119,7 +119,7 @@ class Visit:
     def in_scope(self, rows: list[Row]) -> list[Row]:
         """The rows without those of a wider endpoint that are not in the scope."""
         scope, data_type = self.scope, self.table.data_type
-        if scope is None:
+        if scope is None or not scope.room_id:
             return rows
         if any(scope.cannot_place(data_type, row) for row in rows):
             self.doubt("the API does not say in which room rows are; they are left out")

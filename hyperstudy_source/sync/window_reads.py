@@ -103,7 +103,7 @@ class WindowVisit(Visit):
 
     def _page(self, path: str, place: Params, params: Params, offset: int, mark: str) -> Page | None:
         """A page. Where rows of one id came in two of them, others are asked for: they may be in one answer then."""
-        size = self.table.page_size
+        size = self.table.client.rows_to_ask(path)
         if self._reads.straddles and self._reads.made % 2:
             size -= size // 3
         return self.page(path, size, {**place, **params}, offset, mark)

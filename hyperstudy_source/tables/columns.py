@@ -6,6 +6,7 @@ Where all values are plain, a column is made at once; else value by value, as `v
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -70,6 +71,12 @@ def text_column(texts: Sequence[str | None]) -> pa.Array:
 def times_column(values: Sequence[Any]) -> pa.Array:
     """Times in UTC, from whatever spellings; null for what is none."""
     return read_column("timestamp", values, set(map(type, values)) - {NONE}).column
+
+
+def python_times(column: pa.Array) -> list[datetime | None]:
+    """The times of a column; `to_pylist` is twenty times as slow for those with a zone."""
+    naive = column.cast(pa.timestamp("us")).to_numpy(zero_copy_only=False).astype(object)
+    return [each and each.replace(tzinfo=timezone.utc) for each in naive.tolist()]
 
 
 def free_columns(values: Sequence[Any], kinds: set[type]) -> dict[ScalarType, pa.Array]:

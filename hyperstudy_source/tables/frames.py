@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hyperstudy_source.tables.columns import python_times
 from hyperstudy_source.tables.fields import Path, Row
 
 Shaped = Union["Frame", list[Row]]
@@ -77,7 +78,7 @@ class Frame:
         """The first time that each row has in these columns."""
         found = [self.columns[name,] for name in names if (name,) in self.columns]
         times = [each for each in found if pa.types.is_timestamp(each.type)]
-        return list(pc.coalesce(*times).to_pylist()) if times else [None] * self.count
+        return python_times(pc.coalesce(*times)) if times else [None] * self.count
 
     def take(self, rows: Places) -> Frame:
         """Some of the rows, in their order."""

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hyperstudy_source.tables.columns import CONTAINERS, NONE, NUMBERS, text_column
-from hyperstudy_source.tables.fields import Row
+from hyperstudy_source.tables.fields import Row, field_of
 from hyperstudy_source.tables.values import as_text, canonical
 
 BETWEEN, AFTER_NAME = "\x1e", "\x1f"
@@ -26,7 +26,7 @@ BETWEEN, AFTER_NAME = "\x1e", "\x1f"
 def row_digests(rows: Sequence[Row], told_by: Iterable[str], given: Mapping[str, Sequence[Any]]) -> list[str]:
     """For each row 32 hexadecimal characters, of the fields that it is told by. `given`: what is known better."""
     told = [column for name in told_by
-            for column in _told(name, given[name] if name in given else [row.get(name) for row in rows])]
+            for column in _told(name, given[name] if name in given else field_of(rows, name))]
     if not told:
         return [_digest(b"")] * len(rows)
     # of one column alone, pyarrow leaves out the rows that are null

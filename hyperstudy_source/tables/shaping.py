@@ -30,6 +30,7 @@ from hyperstudy_source.tables.fields import (
     Row,
     Scalar,
     columns,
+    field_of,
 )
 from hyperstudy_source.tables.frames import Frame
 from hyperstudy_source.tables.misfits import Misfit
@@ -77,7 +78,7 @@ class Shaper:
         known = spot.place.columns
         for api_name in names:
             if api_name in known:
-                values = [each.get(api_name) for each in objects]
+                values = field_of(objects, api_name)
                 if kinds := set(map(type, values)) - {NONE}:
                     kind = fields.get(api_name) or self._free_map(api_name, values, kinds, spot)
                     self._field(known[api_name], kind, values, kinds, spot)
