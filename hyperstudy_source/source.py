@@ -221,6 +221,7 @@ def _followed(reader: Reader, items: Items, data_type: DataType) -> Iterator[Any
                     yield None
                 elif item:
                     dlt.current.resource_state(data_type.name)[FILLED] = True
+                    run.slice_rows += len(item)
                     yield from as_items(item)
         if not is_created(data_type):
             yield dlt.mark.materialize_table_schema()

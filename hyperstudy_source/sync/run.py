@@ -39,6 +39,8 @@ FAILURES_IN_A_ROW = 3
 """Reads of a data type that fail one after the other before it is not asked for any more in a run; of different data
 types before nothing is."""
 EVERYTHING = "*"
+SLICE_ROWS = 300_000
+"""Rows after which a slice ends: what a destination needs to merge them grows with their number."""
 
 
 class Target(Protocol):
@@ -146,6 +148,8 @@ class Run:
         """Data types that failed since the API last served anything."""
         self._waiting: dict[str, list[Any]] = {}
         self._slice_began = 0
+        self.slice_rows = 0
+        """Rows that this slice has read."""
 
     def now(self) -> datetime:
         """The time, in UTC."""
@@ -178,13 +182,15 @@ class Run:
 
     def begin_slice(self) -> None:
         """Starts the count of requests of a slice."""
-        self._slice_began, self.unfinished = self.requests, False
+        self._slice_began, self.slice_rows, self.unfinished = self.requests, 0, False
         self.room_lists.begin_slice()
 
     @property
     def slice_is_over(self) -> bool:
         """Whether to stop at the next place where reading can go on later."""
-        over = self.slice_requests is not None and self.requests - self._slice_began >= self.slice_requests
+        if self.slice_requests is None:
+            return bool(self.stopped)
+        over = self.requests - self._slice_began >= self.slice_requests or self.slice_rows >= SLICE_ROWS
         return bool(over or self.stopped)
 
     @property
