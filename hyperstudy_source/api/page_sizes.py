@@ -24,14 +24,9 @@ class PageSizes:
     fixed: int | None = None
     _sizes: dict[str, int] = field(default_factory=dict)
 
-    @property
-    def first(self) -> int:
-        """Rows to ask an endpoint for of which nothing is known."""
-        return self.fixed or DEFAULT_PAGE
-
     def of(self, endpoint: str) -> int:
         """Rows to ask an endpoint for."""
-        return self._sizes.get(endpoint, self.first)
+        return self._sizes.get(endpoint, self.fixed or DEFAULT_PAGE)
 
     def grow(self, endpoint: str, page: Page) -> None:
         """Takes note of an answer with more behind it."""

@@ -47,7 +47,7 @@ def choose(scopes: Scopes, is_known: Callable[[Scope], bool]) -> None:
         scopes.doubts += absent
         try:
             require_rooms(scopes, is_known)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: what was half looked up must not count as chosen
             scopes.forget()
             raise
 

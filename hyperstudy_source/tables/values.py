@@ -77,7 +77,7 @@ def _is_number(value: Any) -> bool:
 def is_empty(value: Any) -> bool:
     """Whether a value is a list without items, or an object without anything that a column could hold."""
     if isinstance(value, dict):
-        return not any(True for name, inner in value.items() if inner is not None and not is_dropped(name))
+        return all(inner is None or is_dropped(name) for name, inner in value.items())
     return isinstance(value, list) and not value
 
 

@@ -11,15 +11,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import resource
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
@@ -27,11 +24,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.processes import SPAWN, served
+
 KEY = "hst_test_" + "Benchmark" * 7
 EXPERIMENT = "exp_backfill"
+PATH = f"/data/ratings/continuous/experiment/{EXPERIMENT}"
 START, STEP_MS = datetime(2024, 1, 1, tzinfo=timezone.utc), 100
 """A rating every 100 ms."""
-_SPAWN = multiprocessing.get_context("spawn")
 
 
 def rating(number: int) -> dict[str, Any]:
@@ -47,9 +47,17 @@ class Ratings(BaseHTTPRequestHandler):
 
     rows, heeds_start = 0, True
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
-        """Answers with one page."""
+        """Answers with one page of ratings, or with the one experiment; there is nothing else."""
+        path = urlsplit(self.path).path
+        if path == "/experiments":
+            self._answer(200, {"status": "success", "metadata": {}, "data": [{"id": EXPERIMENT, "name": "Backfill"}]})
+            return
+        if path != PATH:
+            self._answer(404, {"status": "error", "error": {"code": "NOT_FOUND", "message": "nothing else"}})
+            return
         asked = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
         first = 0
         if self.heeds_start and "startTime" in asked:
@@ -59,8 +67,11 @@ class Ratings(BaseHTTPRequestHandler):
         page = [rating(number) for number in range(first + offset, min(first + offset + limit, self.rows))]
         left = self.rows - first
         pagination = {"total": left, "offset": offset, "hasMore": offset + len(page) < left}
-        body = json.dumps({"status": "success", "metadata": {"pagination": pagination}, "data": page}).encode()
-        self.send_response(200)
+        self._answer(200, {"status": "success", "metadata": {"pagination": pagination}, "data": page})
+
+    def _answer(self, status: int, envelope: dict[str, Any]) -> None:
+        body = json.dumps(envelope).encode()
+        self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -76,18 +87,6 @@ def serve(rows: int, heeds_start: bool, parent: Connection) -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         parent.send(f"http://127.0.0.1:{server.server_address[1]}")
         parent.poll(None)
-
-
-@contextmanager
-def serving(rows: int, heeds_start: bool) -> Iterator[str]:
-    """The address of a server in a process of its own."""
-    here, there = _SPAWN.Pipe()
-    server = _SPAWN.Process(target=serve, args=(rows, heeds_start, there), daemon=True)
-    server.start()
-    there.close()
-    with here:
-        yield here.recv()
-    server.join()
 
 
 class Disk:
@@ -124,7 +123,7 @@ def fetched(base_url: str, pages: int, page_size: int) -> float:
     started = time.perf_counter()
     with requests.Session() as session:
         for number in range(pages):
-            answer = session.get(f"{base_url}/data/ratings/continuous/experiment/{EXPERIMENT}", timeout=60,
+            answer = session.get(base_url + PATH, timeout=60,
                                  params={"limit": str(page_size), "offset": str(number * page_size)})
             json.loads(answer.content)
     return pages * page_size / (time.perf_counter() - started)
@@ -166,9 +165,9 @@ def main() -> int:
     options = parser.parse_args()
     for pages in (options.pages // 5, options.pages):
         rows = pages * options.page_size
-        with serving(rows, options.start_time == "heeded") as base_url, tempfile.TemporaryDirectory() as folder:
+        with served(serve, rows, options.start_time == "heeded") as base_url, tempfile.TemporaryDirectory() as folder:
             os.environ |= {"DLT_DATA_DIR": str(Path(folder, "dlt")), "RUNTIME__DLTHUB_TELEMETRY": "false"}
-            process = _SPAWN.Process(target=loaded, args=(base_url, rows, options.page_size, Path(folder)))
+            process = SPAWN.Process(target=loaded, args=(base_url, rows, options.page_size, Path(folder)))
             process.start()
             process.join()
             if process.exitcode:

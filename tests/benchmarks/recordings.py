@@ -11,19 +11,20 @@ surprises: a process starts with the peak memory of the one that started it, so 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import resource
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.processes import SPAWN, served
 
 KEY = "hst_test_" + "Benchmark" * 7
 EXPERIMENT, ROOM = "exp_recordings", "room_1"
@@ -33,7 +34,6 @@ ALLOWED_GROWTH = 30.0
 """MB that 500 MB may take more than 10 MB."""
 MEMORY_CASES = {"large": ((8, 1_250_000), (8, 62_500_000)), "small": ((10, 1_000_000), (500, 1_000_000))}
 """Number and size of the files: 10 MB, then 500 MB."""
-_SPAWN = multiprocessing.get_context("spawn")
 
 Fetch = Callable[[str, Path], "Measured"]
 
@@ -113,23 +113,11 @@ def serve(files: int, size: int, latency: float, parent: Connection) -> None:
         parent.poll(None)
 
 
-@contextmanager
-def serving(files: int, size: int, latency: float) -> Iterator[str]:
-    """The address of a stand-in in a process of its own."""
-    here, there = _SPAWN.Pipe()
-    server = _SPAWN.Process(target=serve, args=(files, size, latency, there), daemon=True)
-    server.start()
-    there.close()
-    with here:
-        yield here.recv()
-    server.join()
-
-
 def fetched(fetch: Fetch, base_url: str, files: int, size: int) -> Round:
     """Runs `fetch` in a fresh process and folder, and checks that every file came whole."""
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        with ProcessPoolExecutor(1, mp_context=_SPAWN) as process:
+        with ProcessPoolExecutor(1, mp_context=SPAWN) as process:
             measured = process.submit(fetch, base_url, Path(folder)).result()
         whole = time.perf_counter() - started
         sizes = [path.stat().st_size for path in Path(folder, "files").rglob("*.mp4")]
@@ -144,7 +132,7 @@ def compare(files: int, size: int, latency: float, rounds: int) -> None:
     print(f"{'':>8}" + "".join(f"  {title:^26}" for title in ("until files are there", "call", "whole process")))
     print(f"{'':>8}" + f"  {'SDK':>8}{'ours':>9}{'ratio':>9}" * 3)
     runs: list[tuple[Round, Round]] = []
-    with serving(files, size, latency) as base_url:
+    with served(serve, files, size, latency) as base_url:
         for number in range(1, rounds + 1):
             runs.append((fetched(sdk, base_url, files, size), fetched(ours, base_url, files, size)))
             _print_line(f"round {number}", runs[-1:], min)
@@ -168,7 +156,7 @@ def measure_memory() -> bool:
     for name, cases in MEMORY_CASES.items():
         peaks = []
         for files, size in cases:
-            with serving(files, size, 0) as base_url:
+            with served(serve, files, size, 0) as base_url:
                 peaks.append(fetched(ours, base_url, files, size).measured.peak)
         little, much = peaks
         flat = flat and much - little < ALLOWED_GROWTH

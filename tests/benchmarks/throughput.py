@@ -22,14 +22,18 @@ from pathlib import Path
 import requests
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks.served import serving
+from benchmarks.answers import serve
+from benchmarks.processes import served
 
 HEAD = "| case | way | rows/s | of the SDK's | CPU, s | memory, MB |\n| --- | --- | ---: | ---: | ---: | ---: |"
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is measured. `rows` are those of a data type, or the experiments of the study; `latency` in s."""
+    """What is measured. `rows` are those of a data type, or the experiments of the study, and stand in the name.
+
+    `latency` is in s.
+    """
 
     name: str
     data_type: str
@@ -41,11 +45,11 @@ class Case:
 
 
 CASES = (
-    Case("300,000 continuous ratings", "ratings_continuous", 300_000, ("bare", "sdk", "rest_api", "ours")),
-    Case("300,000 rows of sync", "sync", 300_000, ("bare", "sdk", "rest_api", "ours")),
-    Case("100,000 events", "events", 100_000, ("bare", "sdk", "rest_api", "ours")),
-    Case("20 experiments, 20 ms latency", "study", 20, ("sdk", "ours"), latency=0.02),
-    Case("1,000 new ratings beside 1,000,000", "ratings_continuous", 1_001_000, ("sdk", "ours"), added=1_000),
+    Case("{:,} continuous ratings", "ratings_continuous", 300_000, ("bare", "sdk", "rest_api", "ours")),
+    Case("{:,} rows of sync", "sync", 300_000, ("bare", "sdk", "rest_api", "ours")),
+    Case("{:,} events", "events", 100_000, ("bare", "sdk", "rest_api", "ours")),
+    Case("{} experiments, 20 ms latency", "study", 20, ("sdk", "ours"), latency=0.02),
+    Case("1,000 of {:,} ratings are new", "ratings_continuous", 1_001_000, ("sdk", "ours"), added=1_000),
 )
 
 
@@ -63,14 +67,14 @@ def run(way: str, case: Case, address: str, folder: Path) -> Figures:
     done = subprocess.run([sys.executable, str(Path(__file__).with_name("ways.py")), way, case.data_type, address,
                            str(folder)], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise SystemExit(f"{way}, {case.name}:\n{done.stderr[-2000:]}")
+        raise SystemExit(f"{way}, {case.name.format(case.rows)}:\n{done.stderr[-2000:]}")
     return Figures(**json.loads(done.stdout.splitlines()[-1]))
 
 
 def measured(case: Case, rounds: int) -> Iterator[str]:
     """The lines of a case: medians over the rounds, in each of which every way has its turn."""
     found: dict[str, list[Figures]] = {way: [] for way in case.ways}
-    with serving(case.data_type, case.rows, case.latency) as (address, rows):
+    with served(serve, case.data_type, case.rows, case.latency) as (address, rows):
         for _ in range(rounds):
             for way in case.ways:
                 with tempfile.TemporaryDirectory() as folder:
@@ -84,7 +88,7 @@ def measured(case: Case, rounds: int) -> Iterator[str]:
         cpu, mb = (statistics.median(getattr(each, name) for each in figures) for name in ("cpu", "mb"))
         ratio = f"{seconds['sdk'] / seconds[way]:.2f}"
         speed = f"{seconds[way]:.1f} s" if case.added else f"{rows / seconds[way]:,.0f}"
-        yield f"| {case.name} | {way} | {speed} | {ratio} | {cpu:.1f} | {mb:,.0f} |"
+        yield f"| {case.name.format(case.rows)} | {way} | {speed} | {ratio} | {cpu:.1f} | {mb:,.0f} |"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks.served import EXPERIMENT, KEY, MEASURES
+from benchmarks.answers import EXPERIMENT, KEY, MEASURES
 
 DATASET = "hyperstudy_data"
 

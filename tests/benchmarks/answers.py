@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import bisect
 import json
-import multiprocessing
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,7 +23,6 @@ EXPERIMENT = "exp_measured"
 START = datetime(2024, 1, 1, tzinfo=timezone.utc)
 COPIED = "exp_video_pairs"
 """The experiment of the demo of which the whole study is made."""
-_SPAWN = multiprocessing.get_context("spawn")
 Json = dict[str, Any]
 
 
@@ -193,7 +190,8 @@ def _times(data: Any) -> list[str]:
     return times if all(times) and times == sorted(times) else []
 
 
-def _serve(case: str, rows: int, latency: float, parent: Connection) -> None:
+def serve(case: str, rows: int, latency: float, parent: Connection) -> None:
+    """An API with a data type, or with a `study` of so many experiments. Tells its address and number of rows."""
     Server.answers = whole_study(rows) if case == "study" else measured(case, rows)
     Server.every = {path: each for path, each in Server.answers.items() if len(each.rows) > 1}
     Server.latency = latency
@@ -202,15 +200,3 @@ def _serve(case: str, rows: int, latency: float, parent: Connection) -> None:
         parent.send((f"http://127.0.0.1:{server.server_address[1]}",
                      sum(len(each.rows) for path, each in Server.answers.items() if path.startswith("/data/"))))
         parent.poll(None)
-
-
-@contextmanager
-def serving(case: str, rows: int, latency: float = 0.0) -> Iterator[tuple[str, int]]:
-    """Address and number of rows of an API with a data type, or with a `study` of so many experiments."""
-    here, there = _SPAWN.Pipe()
-    server = _SPAWN.Process(target=_serve, args=(case, rows, latency, there), daemon=True)
-    server.start()
-    there.close()
-    with here:
-        yield here.recv()
-    server.join()
