@@ -106,7 +106,8 @@ class Disk:
 
     def _watch(self) -> None:
         while not self._over.wait(0.2):
-            self.most = max(self.most, sum(_size(path) for path in self._folder.rglob("*")))
+            held = (Path(folder, name) for folder, _, names in os.walk(self._folder) for name in names)
+            self.most = max(self.most, sum(map(_size, held)))
 
 
 def _size(path: Path) -> int:
