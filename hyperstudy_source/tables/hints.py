@@ -20,7 +20,7 @@ from dlt.common.schema.typing import (
 from dlt.common.schema.utils import new_table
 
 from hyperstudy_source.data_types import DataType
-from hyperstudy_source.tables.fields import columns
+from hyperstudy_source.tables.fields import Column
 
 MERGE_STRATEGY: TLoaderMergeStrategy = "delete-insert"
 """Takes rows that come twice in one load, as pages that shift deliver them; `upsert` inserts them twice."""
@@ -38,14 +38,11 @@ OWN: Sequence[TColumnSchema] = (
 
 def hints(data_type: DataType) -> dict[str, Any]:
     """The arguments with which a data type becomes a `dlt.resource`."""
-    added = data_type.added_columns
-    leading = {name: kind for name, kind in added.items() if name in data_type.key_columns}
-    declared = {**leading, **columns(data_type.fields)[()], **added}
     return {
         "name": data_type.name,
         "primary_key": list(data_type.key_columns),
         "write_disposition": {"disposition": "merge", "strategy": MERGE_STRATEGY},
-        "columns": {name: _column(name, kind) for name, kind in declared.items()},
+        "columns": {name: _column(column) for name, column in data_type.tables[()].columns.items()},
         "selected": data_type.selected,
     }
 
@@ -53,10 +50,10 @@ def hints(data_type: DataType) -> dict[str, Any]:
 def child_tables(data_type: DataType) -> dict[str, TTableSchema]:
     """The declared child tables of a data type, each after its parent."""
     tables = {}
-    for path, declared in sorted(columns(data_type.fields).items(), key=lambda item: len(item[0])):
+    for path, declared in sorted(data_type.tables.items(), key=lambda item: len(item[0])):
         if path:
             name, parent = ("__".join((data_type.name, *lists)) for lists in (path, path[:-1]))
-            own = [_column(column, kind) for column, kind in declared.items()]
+            own = [_column(column) for column in declared.columns.values()]
             tables[name] = new_table(name, parent_table_name=parent, columns=[*own, *LINKS.values()])
     return tables
 
@@ -73,5 +70,5 @@ def declare(schema: Schema, data_type: DataType) -> None:
         schema.update_table(table)
 
 
-def _column(name: str, data_type: str) -> TColumnSchema:
-    return {"name": name, "data_type": cast(TDataType, data_type)}
+def _column(column: Column) -> TColumnSchema:
+    return {"name": column.name, "data_type": cast(TDataType, column.data_type)}
