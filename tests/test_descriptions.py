@@ -11,7 +11,8 @@ from hyperstudy_source.data_types import DATA_TYPES, TABLES, DataType
 from hyperstudy_source.tables.fields import COUNT, NUMBER, TEXT, Column, Fields, ListOf, MapOf, Object, tables
 
 every_table = pytest.mark.parametrize("data_type", TABLES.values(), ids=TABLES)
-NAMED_LIKE_PEOPLE = re.compile(r"participant_id|participant_name|sender|recipient|owner|email|prolific|^name$|file_name")
+NAMED_LIKE_PEOPLE = re.compile(
+    r"participant_id|participant_name|sender|recipient|owner|email|prolific|^name$|file_name")
 NOBODY = {"experiments", "experiments__states", "experiments__roles", "deployments", "personas"}
 """Tables whose `name` is that of a thing."""
 
