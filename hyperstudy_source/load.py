@@ -25,6 +25,7 @@ from dlt.extract import DltSource
 from hyperstudy_source.api.redaction import without_secrets
 from hyperstudy_source.data_types import SYNC_LEDGER, TABLES
 from hyperstudy_source.destination.alignment import SOURCE, align, row_counts
+from hyperstudy_source.destination.comments import write_comments
 from hyperstudy_source.destination.failures import causes, explained_failure, require_packages, rows_kept_from_log
 from hyperstudy_source.destination.run_lock import only_run
 from hyperstudy_source.destination.whereabouts import require_names_apart
@@ -129,8 +130,9 @@ def load(
             _discard_interrupted(pipeline)
             with pipeline.managed_state() as state:
                 before = align(pipeline, state)
+            version = _schema_version(pipeline)
             _run_slices(pipeline, run, source, lambda: _source(names, source_options))
-            _create_child_tables(pipeline)
+            _complete_tables(pipeline, version)
             return _report(pipeline, source.selected_resources, before, run, started)
         except DltException as failure:
             if any(isinstance(cause, KeyboardInterrupt) for cause in causes(failure)):
@@ -188,8 +190,16 @@ def _discard_interrupted(pipeline: dlt.Pipeline) -> None:
         pipeline.abort_packages()
 
 
-def _create_child_tables(pipeline: dlt.Pipeline) -> None:
-    """Creates the declared child tables that had no row yet, so that queries over them work from the first run on."""
+def _schema_version(pipeline: dlt.Pipeline) -> str | None:
+    """Tells apart what was ever known of the tables."""
+    return pipeline.schemas[SOURCE].version_hash if SOURCE in pipeline.schemas else None
+
+
+def _complete_tables(pipeline: dlt.Pipeline, version: str | None) -> None:
+    """Creates the declared child tables that had no row yet, so that queries over them work from the first run on.
+
+    Says in comments what is known of the tables, where the schema was of another version when the run began.
+    """
     schema = pipeline.schemas[SOURCE]
     roots = {table["name"] for table in schema.data_tables(seen_data_only=True)}
     unseen = [name for data_type in TABLES.values() if data_type.name in roots
@@ -199,6 +209,8 @@ def _create_child_tables(pipeline: dlt.Pipeline) -> None:
             missing = [name for name, columns in client.get_storage_tables(unseen) if not columns]
             if missing:
                 client.update_stored_schema(only_tables=missing, force=True)
+        if schema.version_hash != version:
+            write_comments(client, schema)
 
 
 def _report(

@@ -18,6 +18,8 @@ from dlt.common.schema.utils import get_root_table
 from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.pipeline.state_sync import force_state_extract, load_pipeline_state_from_destination
 
+from hyperstudy_source.destination.comments import write_comments
+
 SOURCE = "hyperstudy"
 """The name of the source, and so of its schema and of its part of the state."""
 KEPT = frozenset({"by_offset", "files", "incremental", "maps", "names", "told_by", "unordered"})
@@ -114,6 +116,7 @@ def _create_lost_tables(client: SqlJobClientBase, schema: Schema) -> set[str]:
     if lost:
         client.initialize_storage()
         client.update_stored_schema(only_tables=lost, force=True)
+        write_comments(client, schema)
     return lost
 
 

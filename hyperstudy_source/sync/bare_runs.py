@@ -17,6 +17,7 @@ from dlt.common.storages.load_package import LoadPackageStateInjectableContext
 from dlt.pipeline import trace
 
 from hyperstudy_source.destination.alignment import align
+from hyperstudy_source.destination.comments import write_comments
 from hyperstudy_source.destination.run_lock import RunLock
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class _Begun:
     state: object
     """What dlt keeps for it: tells it from others, since several resources begin, even of two sources."""
     lock: RunLock | None
+    schema: str
+    """The name of the source's schema."""
 
 
 _begun: dict[str, _Begun] = {}
@@ -41,10 +44,17 @@ class _End(NullCollector):
     """Collects nothing: it is told by dlt when a run is over, be it by an error."""
 
     def on_end_trace(self, trace: PipelineTrace, pipeline: SupportsPipeline, send_state: bool) -> None:  # noqa: ARG002
-        """Releases the lock of a bare run."""
+        """Describes tables that are new, and releases the lock of a bare run."""
         begun = _begun.pop(pipeline.working_dir, None)
-        if begun and begun.lock:
-            begun.lock.release()
+        if begun is None:
+            return
+        try:
+            if isinstance(pipeline, dlt.Pipeline) and _has_new_columns(trace):
+                with pipeline.destination_client(begun.schema) as client:
+                    write_comments(client, pipeline.schemas[begun.schema])
+        finally:
+            if begun.lock:
+                begun.lock.release()
 
 
 trace.TRACKING_MODULES.append(_End())
@@ -64,9 +74,16 @@ def begin_bare_run() -> None:
         if known and known.state is state:
             return
         lock = _taken_lock(pipeline)
+        schema = dlt.current.source_schema().name
         if not pipeline.has_pending_data and not _is_refresh():
-            align(pipeline, state, dlt.current.source_schema().name)
-        _begun[pipeline.working_dir] = _Begun(state, lock)
+            align(pipeline, state, schema)
+        _begun[pipeline.working_dir] = _Begun(state, lock, schema)
+
+
+def _has_new_columns(trace: PipelineTrace) -> bool:
+    """Whether a run has loaded, and has created tables or columns for that."""
+    info = trace.last_load_info
+    return info is not None and any(package.schema_update for package in info.load_packages)
 
 
 def _is_refresh() -> bool:
