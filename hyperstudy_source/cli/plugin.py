@@ -1,4 +1,4 @@
-"""The dlt plugin: `dlt pipeline NAME run`, `check`, `verify` and `status`. Parses, calls, prints."""
+"""The dlt plugin: `dlt pipeline NAME run`, `check`, `verify`, `status` and `describe`. Parses, calls, prints."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from hyperstudy_source.operations.verify import Comparison
 
-__all__ = ["CheckCommand", "RunCommand", "StatusCommand", "VerifyCommand", "command_parser"]
+__all__ = ["CheckCommand", "DescribeCommand", "RunCommand", "StatusCommand", "VerifyCommand", "command_parser"]
 
 
 class RunCommand(Command):
@@ -162,6 +162,36 @@ class StatusCommand(Command):
         return 0
 
 
+class DescribeCommand(Command):
+    """`dlt pipeline NAME describe`."""
+
+    command = "describe"
+    help_string = "Prints the data dictionary of what is loaded"
+    description = (
+        "Prints the data dictionary: what every table and column is, its unit, and what the loaded rows hold in it; "
+        "the states, questions and scales that the researchers defined; and how the tables join. Values are shown of "
+        "no column that tells who somebody is. Asks the API nothing."
+    )
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Declares how it is written."""
+        parser.add_argument("--format", choices=["markdown", "html", "csv", "json"], default="markdown",
+                            help="markdown (the default), html, csv (one line for each column) or json")
+
+    def run(self, pipeline: dlt.Pipeline, args: argparse.Namespace, options: dict[str, Any]) -> int:  # noqa: ARG002
+        """Prints the dictionary."""
+        from hyperstudy_source.destination.whereabouts import run_command
+        from hyperstudy_source.operations.describe import describe
+        from hyperstudy_source.operations.dictionary_formats import FORMATS
+
+        dictionary = describe(pipeline)
+        if dictionary is None:
+            print(f"Nothing is loaded yet. To load: {run_command(pipeline)}", file=sys.stderr)
+        else:
+            print(FORMATS[args.format](dictionary), end="")
+        return 0
+
+
 @plugins.hookimpl(specname="plug_cli")
 @plugins.only_host("dlt")
 def plug_cli_run(host: str) -> type[Any] | None:  # noqa: ARG001 - the name is that of dlt's hook
@@ -188,6 +218,13 @@ def plug_cli_verify(host: str) -> type[Any] | None:  # noqa: ARG001
 def plug_cli_status(host: str) -> type[Any] | None:  # noqa: ARG001
     """Adds `dlt pipeline NAME status`."""
     return StatusCommand
+
+
+@plugins.hookimpl(specname="plug_cli")
+@plugins.only_host("dlt")
+def plug_cli_describe(host: str) -> type[Any] | None:  # noqa: ARG001
+    """Adds `dlt pipeline NAME describe`."""
+    return DescribeCommand
 
 
 def _print_comparisons(compared: Sequence[Comparison]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -101,5 +101,5 @@ class DataType:
         if not self.is_served:
             root = {name: column._replace(api_name="") for name, column in root.items()}
         origin = f"{self.description}. API endpoint: {self.path}." if self.is_served else f"{self.description}."
-        found[()] = Table(Object(self.fields, says=origin), columns={**leading, **root, **last})
+        found[()] = replace(found[()], of=Object(self.fields, says=origin), columns={**leading, **root, **last})
         return found

@@ -150,6 +150,8 @@ class Table:
     of: Documented
     api_name: str = ""
     columns: dict[str, Column] = field(default_factory=dict)
+    fields: dict[str, Documented] = field(default_factory=dict)
+    """By the beginning of the columns and child tables that it has; also fields without a column of their own."""
 
     @property
     def description(self) -> str:
@@ -180,6 +182,7 @@ def _add(found: dict[Path, Table], kind: Field, table: Path, at: Path, api_name:
         found[path].columns[name] = Column(name, data_type, of, api_name, form)
 
     column = "__".join(at)
+    found[table].fields[column] = kind
     if isinstance(kind, Scalar):
         put(column, kind.data_type)
     elif isinstance(kind, Configuration):
