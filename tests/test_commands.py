@@ -173,4 +173,4 @@ def test_the_status_command_asks_nothing(api: StandIn, tmp_path: Path) -> None:
 def test_every_command_shows_in_the_help(tmp_path: Path) -> None:
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "DLT_DATA_DIR": str(tmp_path / "dlt")}
     done = subprocess.run([DLT, "pipeline", "--help"], env=environment, capture_output=True, text=True, check=True)
-    assert all(name in done.stdout for name in ("run", "check", "verify", "status"))
+    assert all(name in done.stdout for name in ("run", "check", "verify", "status", "describe"))

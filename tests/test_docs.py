@@ -17,6 +17,7 @@ from hyperstudy_source.standin import StandIn, demo_study
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 QUERIES = re.findall(r"<!-- query -->\n```sql\n(.*?)```\n\n<!-- result -->\n```text\n(.*?)```", README, re.DOTALL)
+DESCRIBED = re.findall(r"<!-- describe -->\n```text\n(.*?)```", README, re.DOTALL)
 PANDAS = re.findall(r"<!-- pandas -->\n```python\n(.*?)```\n\n<!-- result -->\n```text\n(.*?)```", README, re.DOTALL)
 
 
@@ -105,6 +106,15 @@ def test_pandas_gives_the_result_that_is_shown(demo: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=demo, env=environment(demo), capture_output=True, text=True,
                           check=False)
     assert done.stdout.strip() == result.strip(), done.stderr
+
+
+def test_the_dictionary_says_what_is_shown(demo: Path) -> None:
+    command = re.findall(r"\ndlt (pipeline demo describe) > dictionary.md\n", README)[0].split()
+    done = subprocess.run([str(Path(sys.executable).parent / "dlt"), *command], cwd=demo, env=environment(demo),
+                          capture_output=True, text=True, check=False)
+    assert len(DESCRIBED) == 2
+    shown = [line for part in DESCRIBED for line in part.splitlines()]
+    assert [line for line in shown if line not in done.stdout.splitlines()] == [], done.stderr
 
 
 def test_ci_runs_the_test_command_of_the_readme() -> None:

@@ -64,7 +64,9 @@ def describe(pipeline: dlt.Pipeline) -> Dictionary | None:
         if not isinstance(client, SqlJobClientBase):
             name = pipeline.destination.destination_name
             raise DestinationError(f"The destination {name} takes no SQL, so its tables cannot be described.")
-        columns = {name: tuple(stored) for name, stored in client.get_storage_tables(_in_order(schema)) if stored}
+        names = _in_order(schema)
+        stored = dict(client.get_storage_tables(names))
+        columns = {name: tuple(stored[name]) for name in names if stored[name]}
         if not columns:
             return None
         sql = client.sql_client

@@ -42,7 +42,8 @@ def figures(
     sql: SqlClientBase[Any], table: str, columns: Sequence[TColumnSchema], known: Mapping[str, Known]
 ) -> tuple[int, dict[str, Figures]]:
     """How many rows a table has, and what they hold in each column."""
-    rows, found = 0, {}
+    rows = 0
+    found: dict[str, Figures] = {}
     for start in range(0, len(columns), COLUMNS_AT_ONCE):
         asked = [(str(column["name"]), figure, term) for column in columns[start:start + COLUMNS_AT_ONCE]
                  for figure, term in _asked(sql, table, column, known[str(column["name"])])]

@@ -21,7 +21,7 @@ from hyperstudy_source.tables.fields import Object, Row, column_name
 
 __all__ = ["METADATA_FILE", "update_metadata"]
 
-NAMING_FIELDS = ("participantName", "fileName", "url")
+NAMING_FIELDS = tuple(name for name, kind in DATA_TYPES["recordings"].fields.items() if kind.names == "contact")
 """Columns that are left out where no person is to be named in file names."""
 
 
