@@ -26,7 +26,7 @@ from hyperstudy_source.destination.failures import explained_failure
 from hyperstudy_source.standin import Behaviour, Fault, StandIn
 
 __all__ = ["dlt_command"]
-COMMANDS = ("run", "status", "verify", "check")
+COMMANDS = ("run", "status", "verify", "check", "describe")
 
 
 def test_who_holds_the_database_is_named(dlt_command: Dlt, serve: Callable[..., StandIn], tmp_path: Path) -> None:
